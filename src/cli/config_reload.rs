@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use crate::config::settings::Settings;
 use crate::runtime::{self, RuntimeHandle, cookie_keys};
@@ -75,6 +76,9 @@ pub(super) async fn watch(
         fingerprints(read.into_iter().chain(refused.iter().cloned()))
     };
     let mut seen = files(&embedded_servers, &refused);
+    // One that goes on while other events come more often.
+    let mut polls = tokio::time::interval(POLL_INTERVAL);
+    polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let event = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
@@ -82,7 +86,7 @@ pub(super) async fn watch(
                 Event::PredecessorEnded
             }
             _ = hangup.recv() => Event::Asked,
-            () = tokio::time::sleep(POLL_INTERVAL) => Event::Poll,
+            _ = polls.tick() => Event::Poll,
         };
         if event == Event::PredecessorEnded {
             let ended = embedded_servers.open_elsewhere();

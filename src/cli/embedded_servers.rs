@@ -43,7 +43,7 @@ struct EmbeddedServer {
     api_key: Secret,
     state: State,
     listener: TcpListener,
-    running: Option<JoinHandle<std::io::Result<()>>>,
+    running: Option<JoinHandle<()>>,
     /// Dropped, it stops the server.
     stop: watch::Sender<()>,
 }
@@ -237,7 +237,12 @@ impl EmbeddedServers {
                     _ = removed.wait_for(|()| false) => {}
                 }
             };
-            known.running = Some(system::detach(server.clone().serve(listener, stopped)));
+            let serving = server.clone().serve(listener, stopped);
+            known.running = Some(system::detach(async move {
+                if let Err(error) = serving.await {
+                    tracing::error!(%error, "an embedded identity server has ended");
+                }
+            }));
         }
         let entries = self.by_name.iter();
         let entries = entries.filter_map(|(name, server)| server.roster_entry(name));

@@ -356,12 +356,15 @@ impl Validator<'_> {
     /// A secret is checked without ever being quoted.
     fn secret(&mut self, value: &Spanned<DeValue<'_>>, key: &str) -> bool {
         if let DeValue::String(text) = value.get_ref()
-            && let Some(name) = variable(text)
+            && variable(text).is_some()
         {
-            let what = format!("`{key}` is the name of a variable, and taken as it stands");
-            let hint = format!("write {{ env = {name:?} }}");
+            // It may be a secret all the same.
+            let what =
+                format!("`{key}` looks like the name of a variable, and is taken as it stands");
+            let hint = "write { env = \"NAME\" } for the value of NAME";
             self.diagnostics.warn(&value.span(), what, hint);
-        } else if !value.get_ref().is_table() {
+        }
+        if !value.get_ref().is_table() {
             self.diagnostics.mark_secret(value.span());
         }
         let fits = match value.get_ref() {

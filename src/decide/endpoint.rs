@@ -165,8 +165,12 @@ pub fn asset_name(target: &[u8]) -> Option<&str> {
 /// path is the application's.
 #[must_use]
 pub fn find(site: &Site, target: &Target<'_>) -> Option<Endpoint> {
-    let path = target.decoded_path();
-    let is_sign_out = || site.is_sign_out(path, target.query());
+    find_reading(site, target.decoded_path(), target.query())
+}
+
+/// The same for one reading of the path.
+pub(super) fn find_reading(site: &Site, path: &[u8], query: Option<&str>) -> Option<Endpoint> {
+    let is_sign_out = || site.is_sign_out(path, query);
     find_at(site, path).or_else(|| is_sign_out().then_some(Endpoint::ApplicationLogout))
 }
 

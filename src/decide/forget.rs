@@ -17,7 +17,7 @@
 //!   both reach the browser or neither does. It also records the path and domain, without which a
 //!   cookie cannot be expired.
 
-use crate::model::application_cookies::{CookieOwner, CookieScope, OwnerHash};
+use crate::model::application_cookies::{self, CookieOwner, CookieScope, OwnerHash};
 use crate::model::cookie_change::CookieChange;
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
@@ -26,7 +26,7 @@ use crate::model::request_cookies::PresentedCookie;
 use crate::model::site::Site;
 use crate::model::token::Principal;
 
-use super::facts::{Facts, Known};
+use super::facts::{Facts, Known, RedirectResult};
 use super::verdict::{ApplicationCookies, Outcome, RequestCookies, Verdict};
 
 /// The most cookies that one response expires. Clients and proxies limit the size of a head.
@@ -116,9 +116,15 @@ fn visitor(
         Outcome::Reply(_) => {
             let in_cookies = sets_tokens(verdict);
             match (&facts.login, &facts.refresh) {
-                (Known::Found(login), _) if in_cookies => Some(user(&login.principal)),
-                (_, Known::Found(refresh)) if in_cookies => Some(user(&refresh.principal)),
-                _ => None,
+                _ if !in_cookies => None,
+                (Known::Found(login), _) => Some(user(&login.principal)),
+                (_, Known::Found(refresh)) => Some(user(&refresh.principal)),
+                _ => match facts.callback.as_deref() {
+                    Some(RedirectResult::Finished(finished)) => {
+                        Some(user(&finished.login.principal))
+                    }
+                    Some(RedirectResult::Refused(_) | RedirectResult::Failed(_)) | None => None,
+                },
             }
         }
     }
@@ -180,13 +186,17 @@ fn expire(request: &RequestView<'_>, site: &Site) -> Option<CookieChange> {
     let mut scopes = recorded.map_or_else(Vec::new, |owner| owner.scopes().to_vec());
     let domains = domains(site);
     for name in &request.cookies.forgettable {
-        // Of a name that is no text nobody can write a field.
-        let Ok(name) = std::str::from_utf8(name) else {
+        let room = MAX_EXPIRED.saturating_sub(scopes.len());
+        if room == 0 {
+            break;
+        }
+        // Of a name that is no plain text nobody can write a field.
+        let Some(name) = application_cookies::text(name) else {
             continue;
         };
         if !scopes.iter().any(|scope| scope.name == name) {
             let path = request.target.path();
-            scopes.extend(CookieScope::candidates(name, path, &domains));
+            scopes.extend(CookieScope::candidates(name, path, &domains).take(room));
         }
     }
     scopes.truncate(MAX_EXPIRED);

@@ -117,7 +117,7 @@ pub fn find_ambiguity(
     if endpoint::find(site, target).is_some()
         || readings
             .iter()
-            .any(|path| endpoint::find_at(site, path).is_some())
+            .any(|path| endpoint::find_reading(site, path, target.query()).is_some())
     {
         return Some(Ambiguity::OwnEndpoint);
     }

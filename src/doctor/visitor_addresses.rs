@@ -54,7 +54,7 @@ fn unreachable(topic: &Topic, cause: &str) -> Finding {
         let message = format!("browsers warn of its certificate: {cause}");
         let hint = "renew it, and send the whole chain with the server's certificate first; a \
                     private authority must be known to this machine (SSL_CERT_FILE)";
-        if lower.contains("expired") || lower.contains("notvalidforname") {
+        if lower.contains("expired") || lower.contains("not valid for name") {
             return topic.fail(message, hint);
         }
         return topic.warn(message, hint);

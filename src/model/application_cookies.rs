@@ -180,9 +180,13 @@ impl CookieScope {
     }
 
     /// Every scope that a cookie of this name may have which came with a request for `path`: each
-    /// path that matches it, for the host alone and for each of its `domains`.
-    #[must_use]
-    pub fn candidates(name: &str, path: &str, domains: &[String]) -> Vec<Self> {
+    /// path that matches it, for the host alone and for each of its `domains`. Lazily: a path may
+    /// have thousands of prefixes.
+    pub fn candidates<'a>(
+        name: &'a str,
+        path: &'a str,
+        domains: &'a [String],
+    ) -> impl Iterator<Item = Self> + use<'a> {
         let slashes = path.match_indices('/').map(|(at, _)| at);
         let mut paths: Vec<&str> = slashes
             .flat_map(|at| [path.get(..at), path.get(..=at)])
@@ -191,18 +195,15 @@ impl CookieScope {
             .filter(|path| !path.is_empty())
             .collect();
         paths.dedup();
-        let with_domain = |domain: Option<&String>| {
-            let scope = |path: &&str| Self {
+        let all_domains = std::iter::once(None).chain(domains.iter().map(Some));
+        all_domains.flat_map(move |domain| {
+            let paths = paths.clone();
+            paths.into_iter().map(move |path| Self {
                 name: name.to_owned(),
-                path: (*path).to_owned(),
+                path: path.to_owned(),
                 domain: domain.cloned(),
-            };
-            paths.iter().map(scope).collect::<Vec<_>>()
-        };
-        std::iter::once(None)
-            .chain(domains.iter().map(Some))
-            .flat_map(with_domain)
-            .collect()
+            })
+        })
     }
 }
 
@@ -283,7 +284,8 @@ impl CookieOwner {
 }
 
 /// Text that can be a part of a `Set-Cookie` value, and is not too long.
-fn text(bytes: &[u8]) -> Option<&str> {
+#[must_use]
+pub fn text(bytes: &[u8]) -> Option<&str> {
     let is_plain = bytes.iter().all(|b| b.is_ascii_graphic() && *b != b';');
     let is_short = (1..=MAX_PART).contains(&bytes.len());
     std::str::from_utf8(bytes)
@@ -385,12 +387,13 @@ mod tests {
 
     #[test]
     fn candidates_are_all_that_match_the_request() {
-        let found = CookieScope::candidates("sid", "/a/b", &["example.com".into()]);
+        let domains = ["example.com".into()];
+        let found: Vec<_> = CookieScope::candidates("sid", "/a/b", &domains).collect();
         let paths = ["/", "/a", "/a/", "/a/b"];
         let host = paths.map(|path| scope("sid", path, None));
         let domain = paths.map(|path| scope("sid", path, Some("example.com")));
         assert_eq!(found, [host, domain].concat());
-        let root = CookieScope::candidates("sid", "/", &[]);
+        let root: Vec<_> = CookieScope::candidates("sid", "/", &[]).collect();
         assert_eq!(root, [scope("sid", "/", None)]);
     }
 

@@ -114,7 +114,7 @@ pub trait Transport: Send + Sync + fmt::Debug {
 #[derive(Debug)]
 struct Network(Client<Connector, Full<Bytes>>);
 
-/// The HTTP client that all providers share.
+/// The HTTP client of one provider.
 #[derive(Debug)]
 pub struct HttpClient {
     transport: Box<dyn Transport>,

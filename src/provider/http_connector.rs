@@ -23,6 +23,10 @@ use crate::model::origin::Host;
 /// The time limit of the TCP and TLS handshakes. They count against the timeout of the request too.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The part of it for all addresses of a name together: each has its share, so that one that does
+/// not answer leaves time for the next.
+const TCP_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The most that is read from a connection without a write to it, in bytes: informational
 /// responses, a response with its fields and trailers, or what HTTP/2 sends before it needs a new
 /// window.
@@ -39,6 +43,7 @@ impl Connector {
         let mut http = HttpConnector::new_with_resolver(Resolver(GaiResolver::new()));
         http.enforce_http(false);
         http.set_nodelay(true);
+        http.set_connect_timeout(Some(TCP_TIMEOUT));
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()

@@ -32,6 +32,7 @@ pub(super) fn health_check(ctx: &mut RequestState, head: &RequestHead) -> Option
         return Some(LocalResponse::Problem(problem));
     }
     ctx.is_health_check = true;
+    ctx.trace = None;
     let health = if ctx.runtime.is_stopping() {
         Health::Stopping
     } else {

@@ -13,7 +13,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::server::configuration::ServerConf;
-use pingora::{Error, Result};
+use pingora::{Error, ErrorType, Result};
 
 use crate::model::local_response::{LocalResponse, Problem};
 use crate::model::reason::Reason;
@@ -251,7 +251,12 @@ impl ProxyHttp for Gateway {
         let retry = if is_repeatable {
             upstream::repeat_after(ctx, &error, reused.into())
         } else {
-            upstream::record_failure(ctx, &error);
+            // Who waits for a body that does not come is not the one who fails.
+            let is_stalled =
+                *error.etype() == ErrorType::ReadTimedout && !session.as_mut().is_body_done();
+            if !is_stalled {
+                upstream::record_failure(ctx, &error);
+            }
             false
         };
         error.set_retry(retry);

@@ -302,18 +302,23 @@ pub(super) fn record_request(session: &Session, ctx: &RequestState) {
         .granted
         .as_ref()
         .and_then(|granted| granted.principal.as_ref());
+    let context = || AuditContext {
+        site,
+        request_id: &ctx.request_id,
+        client: ctx.client.address,
+        session: user.map(|principal| SignInHash::of(&principal.revocation_key.0)),
+    };
     if is_audited(ctx.reason) {
-        let context = AuditContext {
-            site,
-            request_id: &ctx.request_id,
-            client: ctx.client.address,
-            session: user.map(|principal| SignInHash::of(&principal.revocation_key.0)),
-        };
-        audit::refused(
-            context,
-            user.map(|principal| principal.identity.sub.as_str()),
-            ctx.reason,
-        );
+        let user = user.map(|principal| principal.identity.sub.as_str());
+        audit::refused(context(), user, ctx.reason);
+    }
+    if ctx.reason == Reason::ServiceToken
+        && let (Some(site_runtime), Some(token)) = (&ctx.site_runtime, user)
+        && site_runtime
+            .service_token_uses
+            .is_recorded(&token.identity.sub, ctx.now)
+    {
+        audit::service_token_used(context(), &token.identity.sub);
     }
     if !ctx.runtime.settings().log.access.includes(status) || !access_log::is_on() {
         return;

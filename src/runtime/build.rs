@@ -9,7 +9,6 @@ use crate::model::sealing_keys::SealingKeys;
 use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
 use crate::provider;
-use crate::provider::http_client::HttpClient;
 use crate::provider::jwks_cache::JwksCache;
 use crate::store::{Scope, ThrottleKeys};
 use crate::system::{self, Clock};
@@ -32,7 +31,7 @@ use super::preserved_post::PreservedPosts;
 use super::provider_client::ProviderClient;
 use super::refresh::{PairIssuer, Refresh, RefreshWorker};
 use super::revocation::Revocation;
-use super::saved_state::SavedStateContext;
+use super::saved_state::{SavedStateContext, StateDirUse};
 use super::sessions::Sessions;
 use super::shared::Shared;
 use super::site::{SiteRuntime, by_host};
@@ -64,7 +63,7 @@ pub fn build(
 /// # Errors
 /// As [`build()`].
 pub fn build_with(
-    settings: Settings,
+    mut settings: Settings,
     previous: Option<&Runtime>,
     clock: Clock,
     connectors: &dyn Connectors,
@@ -73,12 +72,15 @@ pub fn build_with(
         Some(previous) => Arc::clone(&previous.shared),
         None => Arc::new(shared(&settings, clock, connectors)?),
     };
+    // It changes with a restart: the keys in another one open nothing.
+    previous.inspect(|previous| settings.state_dir.clone_from(&previous.settings.state_dir));
     let settings = Arc::new(settings);
     let providers = providers(&settings, connectors, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared, previous)?;
     let traces = previous.and_then(|runtime| runtime.traces.as_ref());
     let traces = Traces::build(&settings, traces, &shared.spans.queue, connectors)?;
     let assertions = assertions(&settings, previous)?;
+    let used = StateDirUse::of(&settings.state_dir);
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;
     let sealing = SealingKeys::new(&cookie_keys.keys)
         .map(Arc::new)
@@ -86,9 +88,8 @@ pub fn build_with(
     let acme = AcmeResponder::new(&shared.acme, &sealing);
     let tls = tls::build(&settings, previous, acme).map_err(BuildError)?;
     if previous.is_none() {
-        let (state_dir, sealing) = (settings.state_dir.clone(), Arc::clone(&sealing));
-        let context = SavedStateContext { state_dir, sealing };
-        shared.saved_state.restore(&context);
+        let context = SavedStateContext::new(&settings.state_dir, &sealing);
+        shared.saved_state.restore(&context, used);
     }
     let core = Core::new(&shared, &settings, &sealing);
     let devices = TrustedDevices::new(&sealing, &cookie_keys.keys, &core.revocation);
@@ -267,8 +268,7 @@ fn shared(
         );
     }
     let throttle_keys = if is_shared {
-        // Replicas count together, so they need the same keys. The sealing keys are what they share
-        // already.
+        // Replicas count together: their keys are made of what they share, the sealing keys.
         let keys = cookie_keys(settings, clock.now())?.keys;
         ThrottleKeys::shared(keys.first().map_or(&[], <[u8; 32]>::as_slice))
     } else {
@@ -283,8 +283,6 @@ fn providers(
     shared: &Shared,
     previous: Option<&Runtime>,
 ) -> Result<Providers, BuildError> {
-    let client = connectors.http_client();
-    let client = Arc::new(client.map_err(|error| BuildError(error.to_string()))?);
     let mut providers = HashMap::new();
     for (name, wanted) in &settings.providers {
         let before = previous.and_then(|runtime| runtime.providers.get(name));
@@ -295,7 +293,7 @@ fn providers(
                 let keys = before
                     .filter(|before| before.settings.has_same_keys(wanted))
                     .map(|before| Arc::clone(&before.keys));
-                Arc::new(provider_client(name, wanted, &client, keys, shared)?)
+                Arc::new(provider_client(name, wanted, connectors, keys, shared)?)
             }
         };
         providers.insert(name.clone(), provider);
@@ -306,12 +304,15 @@ fn providers(
 fn provider_client(
     name: &str,
     wanted: &settings::Provider,
-    client: &Arc<HttpClient>,
+    connectors: &dyn Connectors,
     keys: Option<Arc<JwksCache>>,
     shared: &Shared,
 ) -> Result<ProviderClient, BuildError> {
     let failed = |what: String| BuildError(format!("provider {name}: {what}"));
-    let provider = provider::from_settings(wanted, Arc::clone(client), &shared.clock)
+    // Of its own: a provider that hangs takes no permits of others.
+    let client = connectors.http_client();
+    let client = client.map_err(|error| failed(error.to_string()))?;
+    let provider = provider::from_settings(wanted, Arc::new(client), &shared.clock)
         .map_err(|error| failed(error.to_string()))?;
     let keys = match keys {
         Some(keys) => keys,

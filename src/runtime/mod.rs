@@ -10,7 +10,8 @@
 //!
 //! ```text
 //! revocation_ids
-//! streams, upstreams, state_dir, cookie_keys, token_check, provider_call, provider_client, token and session caches
+//! streams, upstreams, service_token_uses, state_dir, cookie_keys, token_check, provider_call, provider_client
+//! token and session caches
 //! connectors, traces, site, request_context, assertion, redirect_loop, basic_memory
 //! revocation_schedule, saved_state, handover, revocation_queue
 //! revocation
@@ -61,6 +62,7 @@ mod revocation_queue;
 mod revocation_schedule;
 mod runtime_handle;
 mod saved_state;
+mod service_token_uses;
 pub mod sessions;
 mod shared;
 mod site;

@@ -14,6 +14,7 @@ use crate::model::reason::Reason;
 use crate::model::refresh_ticket::RefreshTicket;
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
+use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{Principal, RevocationKey, TokenError};
 use crate::store::{self, RevocationId, RevocationStore};
@@ -242,13 +243,21 @@ pub(super) fn revoked_until(
     tokens_end: Timestamp,
 ) -> Timestamp {
     let accepted_until = tokens_end.plus(site_runtime.provider.settings.leeway);
-    let site = &site_runtime.site;
+    now.plus(kept_for(&site_runtime.site)).max(accepted_until)
+}
+
+/// How long a revocation is kept at least, how long tokens that were not issued are kept, and how
+/// long a used token is remembered. The gateway does not know how long a refresh token lives, and the
+/// cookie of a browser session may outlive `cookies.max_age`.
+pub(super) const MIN_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How long a revocation is kept at least: as long as the cookies and the session of a sign-in.
+pub(super) fn kept_for(site: &Site) -> Duration {
     let session = match site.credential {
         CredentialKind::Session => site.session_lifetime.absolute,
         CredentialKind::Jwt | CredentialKind::Bearer => Duration::ZERO,
     };
-    now.plus(site.cookie_max_age.max(session))
-        .max(accepted_until)
+    site.cookie_max_age.max(session).max(MIN_KEPT_FOR)
 }
 
 #[cfg(test)]

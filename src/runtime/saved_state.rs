@@ -4,7 +4,7 @@
 //! read once at the start. With a shared store it is written only after that did not answer.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -60,6 +60,35 @@ pub(super) struct SavedState {
 pub(super) struct SavedStateContext {
     pub state_dir: PathBuf,
     pub sealing: Arc<SealingKeys>,
+}
+
+impl SavedStateContext {
+    pub fn new(state_dir: &Path, sealing: &Arc<SealingKeys>) -> Self {
+        Self {
+            state_dir: state_dir.to_owned(),
+            sealing: Arc::clone(sealing),
+        }
+    }
+}
+
+/// Whether a gateway has run with a `state_dir` before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum StateDirUse {
+    /// It has not.
+    New,
+    /// It has, and left the keys that it made.
+    Earlier,
+}
+
+impl StateDirUse {
+    /// Of `state_dir`, before the keys are made.
+    pub fn of(state_dir: &Path) -> Self {
+        if state_dir.join(cookie_keys::FILE).exists() {
+            Self::Earlier
+        } else {
+            Self::New
+        }
+    }
 }
 
 impl SavedState {
@@ -125,9 +154,9 @@ impl SavedState {
         self.needed.load(Ordering::Acquire)
     }
 
-    /// Reads what the process before this one saved. A file that is missing or cannot be read is
-    /// logged, and the gateway starts without it.
-    pub fn restore(&self, context: &SavedStateContext) {
+    /// Reads what the process before this one saved. A file that cannot be read is logged, and so is
+    /// one that is missing where there was a process; the gateway starts without it.
+    pub fn restore(&self, context: &SavedStateContext, used: StateDirUse) {
         let state_dir = &context.state_dir;
         let path = state_dir.join(FILE);
         match std::fs::read(&path) {
@@ -146,8 +175,7 @@ impl SavedState {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // At the first start there is no key either.
-                if self.is_needed() && state_dir.join(cookie_keys::FILE).exists() {
+                if self.is_needed() && used == StateDirUse::Earlier {
                     tracing::warn!(path = %path.display(), "no saved revocations: copies of tokens that were signed out before this start are accepted until they expire");
                 }
             }
@@ -244,7 +272,9 @@ mod tests {
                 saved_state,
                 state_dir: dir.path().join("state"),
             };
-            process.saved_state.restore(&process.context(key));
+            process
+                .saved_state
+                .restore(&process.context(key), StateDirUse::Earlier);
             process
         }
 

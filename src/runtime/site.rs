@@ -13,6 +13,7 @@ use crate::telemetry::SiteMetrics;
 
 use super::provider_client::ProviderClient;
 use super::revocation_ids::RevocationIds;
+use super::service_token_uses::ServiceTokenUses;
 use super::sessions::cache::SessionCache;
 use super::streams::Streams;
 use super::tokens::cache::{CachedToken, TokenCache};
@@ -32,6 +33,8 @@ pub struct SiteRuntime {
     pub streams: Streams,
     /// Header values that are the same for every request.
     pub headers: SiteHeaders,
+    /// Which uses of its service tokens are recorded.
+    pub service_token_uses: ServiceTokenUses,
     pub(super) provider: Arc<ProviderClient>,
     pub(super) token_cache: TokenCache,
     pub(super) session_cache: SessionCache,
@@ -65,6 +68,7 @@ impl SiteRuntime {
             streams,
             headers: SiteHeaders::new(&site.name, &site.origin)
                 .map_err(|_| "its name or origin is no header value")?,
+            service_token_uses: ServiceTokenUses::new(&site.service_tokens),
             provider: Arc::clone(provider),
             token_cache: TokenCache::new(),
             session_cache: SessionCache::new(),

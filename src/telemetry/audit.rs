@@ -136,6 +136,11 @@ pub fn refused(context: AuditContext<'_>, user: Option<&str>, reason: Reason) {
     audit!(info, "refused", context, user, reason = reason.as_str());
 }
 
+/// A service token was used, for the first time in this hour.
+pub fn service_token_used(context: AuditContext<'_>, user: &str) {
+    audit!(info, "service_token_used", context, user);
+}
+
 /// A session was refreshed with new tokens.
 pub fn renewed(context: AuditContext<'_>, user: &str) {
     audit!(info, "renewed", context, user);

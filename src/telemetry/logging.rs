@@ -259,6 +259,7 @@ mod tests {
             audit::code_sent(audit_context(), account);
             audit::code_not_sent(audit_context(), account, Reason::Throttled);
             audit::refused(audit_context(), Some("u1"), Reason::CrossSiteRequest);
+            audit::service_token_used(audit_context(), "token:ci");
             audit::renewed(audit_context(), "u1");
             audit::renewal_refused(audit_context(), "u1", Reason::SignedOut);
             let answer = ProviderAnswer {

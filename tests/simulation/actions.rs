@@ -60,8 +60,8 @@ impl World {
             }
             Action::Stream { visitor, gateway } => self.stream(visitor, gateway).await,
             Action::Copy { visitor } => {
-                let mut visitor = self.visitor(visitor);
-                visitor.copy = Some(visitor.held.clone());
+                let held = self.held(visitor % self.visitors.len());
+                self.visitor(visitor).copy = Some(held);
             }
             Action::Replay { visitor, gateway } => self.replay(visitor, gateway).await,
             Action::Forge { visitor, gateway } => self.forge(visitor, gateway).await,

@@ -30,7 +30,7 @@ impl World {
         what: EndedByAdministrator,
     ) {
         let number = number % self.visitors.len();
-        let grant = self.visitor(number).held.grant;
+        let grant = self.held(number).grant;
         let Some((webhook, grants)) = self.provider.end_sign_ins(number, grant, what) else {
             return;
         };

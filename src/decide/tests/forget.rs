@@ -4,13 +4,15 @@ use http::Method;
 
 use super::case::{Case, navigation, request};
 use super::fixtures::{basic_login, logged_in, refreshed, store, valid_token};
-use crate::decide::Known;
+use super::provider_login::comes_back;
 use crate::decide::forget::bind;
+use crate::decide::{Known, RedirectResult};
 use crate::model::application_cookies::{
     CookieOwner, CookiePattern, CookiePatterns, CookieScope, OwnerHash,
 };
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
+use crate::model::redirect_result::FinishedRedirect;
 use crate::model::request_cookies::PresentedCookie;
 use crate::model::site::Site;
 use crate::model::token::TokenError;
@@ -114,6 +116,37 @@ fn a_login_settles_whose_they_are() {
     let mut refused = by_cookie();
     refused.facts.login = Known::Failed(Reason::ProviderUnavailable);
     ends(refused, Some("bob"), "provider_unavailable");
+}
+
+#[test]
+fn a_login_at_the_provider_settles_whose_they_are() {
+    let Known::Found(login) = logged_in(CredentialKind::Jwt) else {
+        panic!("a login");
+    };
+    let finished = RedirectResult::Finished(FinishedRedirect {
+        login,
+        return_to: None,
+        preserved_post: None,
+    });
+    let decision = decision(comes_back(Some(finished)), Some("bob"));
+    let switched = format!("{EXPIRED_BOTH}, owner ann");
+    assert!(decision.contains(&switched), "{decision}");
+}
+
+/// Of a path with thousands of segments and a hundred names, each with thousands of scopes.
+#[test]
+fn what_one_response_expires_is_bounded() {
+    let path: &'static str = Box::leak(format!("/maybe{}", "/a".repeat(3900)).into_boxed_str());
+    let names: Vec<&'static [u8]> = (0..100)
+        .map(|number| &*Box::leak(format!("wp_{number}").into_boxed_str()))
+        .map(str::as_bytes)
+        .collect();
+    let mut case = of(navigation("/maybe/x"), None);
+    case.cookies.owner = PresentedCookie::Duplicate;
+    case.cookies.forgettable = names;
+    case.target = path;
+    let decision = case.decision();
+    assert_eq!(decision.matches(" at ").count(), 64);
 }
 
 #[test]

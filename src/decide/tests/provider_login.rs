@@ -33,7 +33,7 @@ fn opens(target: &'static str) -> Case {
 }
 
 /// The browser comes back, with the cookie of its login.
-fn comes_back(result: Option<RedirectResult>) -> Case {
+pub(super) fn comes_back(result: Option<RedirectResult>) -> Case {
     let mut case = opens(CALLBACK);
     case.cookies.redirect_logins = vec![PresentedRedirectLogin {
         id: "AAAAAAAAAAAA",

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::settings::Settings;
-use crate::model::credential::CredentialKind;
 use crate::model::secret::Secret;
-use crate::model::site::Site;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
 use crate::provider::webhook::{EndedTokens, is_same_secret};
 use crate::runtime::provider_client::ProviderClient;
+use crate::runtime::revocation::kept_for;
 use crate::store::{Revocation, RevocationId, TokenGroup};
 use crate::telemetry::ProviderMetrics;
 
@@ -127,12 +126,4 @@ impl HookProvider {
             EndedTokens::All => group(TokenGroup::Provider),
         }
     }
-}
-
-fn kept_for(site: &Site) -> Duration {
-    let session = match site.credential {
-        CredentialKind::Session => site.session_lifetime.absolute,
-        CredentialKind::Jwt | CredentialKind::Bearer => Duration::ZERO,
-    };
-    site.cookie_max_age.max(session)
 }

@@ -72,7 +72,17 @@ impl Refresh {
         };
         site_runtime.metrics.renewal(label(&outcome));
         let decided = !matches!(outcome, RefreshOutcome::Unavailable(_));
-        if let Some(session) = presented.session_id.filter(|_| decided) {
+        // A stored result may hand the same session out again.
+        let handed_out = match &outcome {
+            RefreshOutcome::Renewed { renewed, .. } => Some(&*renewed.tokens.token),
+            RefreshOutcome::Refused(_)
+            | RefreshOutcome::Reused(_)
+            | RefreshOutcome::Unavailable(_) => None,
+        };
+        let ended = presented
+            .session_id
+            .filter(|session| decided && Some(*session) != handed_out);
+        if let Some(session) = ended {
             self.sessions.end(session).await;
         }
         outcome

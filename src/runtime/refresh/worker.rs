@@ -14,6 +14,7 @@ use crate::model::secret::Secret;
 use crate::model::site::Site;
 use crate::model::token::{CompletedRefresh, IssuedTokens, TokenPair};
 use crate::provider::ProviderError;
+use crate::runtime::revocation::MIN_KEPT_FOR;
 use crate::runtime::saved_state::SavedState;
 use crate::store::LeaseResult;
 use crate::system::Clock;
@@ -25,10 +26,6 @@ use super::pair_issuer::{PairError, PairIssuer, Settled};
 use super::stored_outcome::{KeptPair, StoreSeal, StoredOutcome};
 use super::task::RefreshTask;
 
-/// How long tokens that were not issued are kept at least, and how long at least a used token is
-/// remembered. The gateway does not know how long a refresh token lives, and the cookie of a
-/// browser session may outlive `cookies.max_age`.
-const MIN_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long new tokens wait for their key, which the provider may not have published everywhere. A
 /// key that is unknown after that was withdrawn.
 const KEY_WAIT: Duration = Duration::from_secs(30);

@@ -53,6 +53,10 @@ pub(in crate::runtime) async fn verify_pair(
         None => None,
     };
     let access = issued.pair.access.expose();
+    if access.is_empty() {
+        // The end of a chain of refreshes, of which only the refresh token is left.
+        return Err(VerifyTokenError::Invalid);
+    }
     let verified = provider.verify_issued(access, audience, now).await;
     let in_session = issued.kind == CredentialKind::Session;
     let has_id_token = issued.pair.id_token.is_some() || issued.last_id_token.is_some();
