@@ -92,7 +92,8 @@ impl RevocationQueue {
         }
     }
 
-    /// Has the provider told to revoke a refresh token. Does nothing where it is told already.
+    /// Has the provider told to revoke a refresh token, and returns once the store knows that it is to
+    /// be told. Does nothing where it was told.
     pub async fn push(
         &self,
         sealing: &SealingKeys,
@@ -101,7 +102,7 @@ impl RevocationQueue {
         user: &str,
     ) {
         let id = pending_id(provider.realm(), refresh);
-        if self.schedule().is_known(id) {
+        if self.schedule().is_told(id) {
             return;
         }
         let body = serde_json::to_vec(&Sealed {
@@ -120,10 +121,10 @@ impl RevocationQueue {
             id,
             sealed: sealed.into(),
         };
-        if !self.schedule().add_fresh(pending.clone()) {
-            return;
+        if self.schedule().add_fresh(pending.clone()) {
+            self.wake.notify_one();
         }
-        self.wake.notify_one();
+        // Also where another request has added it: that one may not have stored it yet.
         self.keep(pending).await;
     }
 

@@ -81,11 +81,6 @@ impl Schedule {
         true
     }
 
-    /// Whether something is known of the token.
-    pub fn is_known(&self, id: PendingId) -> bool {
-        self.tokens.contains_key(&id)
-    }
-
     /// Whether the provider was told.
     pub fn is_told(&self, id: PendingId) -> bool {
         matches!(self.tokens.get(&id), Some(Token::Told))
@@ -202,8 +197,8 @@ mod tests {
     #[test]
     fn a_token_has_one_attempt_at_a_time_and_none_once_it_is_told() {
         let mut schedule = Schedule::default();
-        assert!(!schedule.is_known(id(1)) && schedule.add_fresh(pending(1)));
-        assert!(schedule.is_known(id(1)) && !schedule.add_fresh(pending(1)));
+        assert!(schedule.add_fresh(pending(1)));
+        assert!(!schedule.add_fresh(pending(1)));
         assert_eq!(schedule.fresh.len(), 1);
         assert!(schedule.begin(id(1)) == Begin::First);
         assert!(schedule.begin(id(1)) == Begin::NotNow, "one is under way");
