@@ -1,5 +1,5 @@
-//! The address of the admin listener, for whoever asks the running gateway and does not care whether
-//! the file has become mistaken since it started.
+//! The address of the admin listener, for whoever asks the running gateway, whatever has become of
+//! the file since it started.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -25,6 +25,13 @@ pub struct ClientAddress {
     pub peer_is_trusted: bool,
 }
 
+/// Whether `peer` is one of the `trusted` proxies, whose word about the client counts.
+#[must_use]
+pub fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
+    let peer = peer.to_canonical();
+    trusted.iter().any(|net| net.contains(&peer))
+}
+
 /// Follows `X-Forwarded-For` from the right as long as the addresses are trusted proxies.
 ///
 /// `fields` are the values of the field in the order they arrived. They count only when `peer`
@@ -37,8 +44,7 @@ pub fn resolve_client_ip<'a>(
     trusted: &[IpNet],
 ) -> ClientAddress {
     let peer = peer.to_canonical();
-    let is_trusted = |ip: &IpAddr| trusted.iter().any(|net| net.contains(ip));
-    if !is_trusted(&peer) {
+    if !is_trusted(peer, trusted) {
         return ClientAddress {
             ip: peer,
             forwarded_for: None,
@@ -54,7 +60,7 @@ pub fn resolve_client_ip<'a>(
     let mut client = peer;
     for ip in entries.iter().rev().map_while(|entry| parse_ip(entry)) {
         client = ip;
-        if !is_trusted(&ip) {
+        if !is_trusted(ip, trusted) {
             break;
         }
     }

@@ -1,4 +1,5 @@
-//! The choice of a page's language: one that the user accepts, or else the site's, or else English.
+//! The choice of a page's language: one that its address names or that the user accepts, or else the
+//! site's, or else English.
 //!
 //! `Accept-Language` (RFC 9110, section 12.5.4) is matched with the lookup of RFC 4647, section
 //! 3.4. It is parsed only when a page is rendered.

@@ -114,7 +114,7 @@ pub trait Transport: Send + Sync + fmt::Debug {
 #[derive(Debug)]
 struct Network(Client<Connector, Full<Bytes>>);
 
-/// The HTTP client of one provider.
+/// Sends requests to one server, a provider or a collector, within the limits on their number.
 #[derive(Debug)]
 pub struct HttpClient {
     transport: Box<dyn Transport>,

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use crate::decide::client_address::is_trusted;
 use crate::decide::forward_auth::{self, AuthRequest, DeniedResponse};
 use crate::decide::rejection::Rejection;
 use crate::decide::request_validation::validate_host;
@@ -100,11 +101,10 @@ fn host_field(host: &Host) -> std::result::Result<HeaderValue, Rejection> {
 
 /// Whether the peer of the connection is a proxy whose word counts, and any site listens to it.
 fn may_ask(ctx: &RequestState) -> bool {
-    let peer = ctx.connection.peer.address.to_canonical();
     let proxies = &ctx.runtime.settings().server.trusted_proxies;
     let mut sites = ctx.runtime.sites().iter();
     sites.any(|site_runtime| site_runtime.site.forward_auth)
-        && proxies.iter().any(|net| net.contains(&peer))
+        && is_trusted(ctx.connection.peer.address, proxies)
 }
 
 /// Refuses a request for one of the gateway's own endpoints.

@@ -7,7 +7,7 @@ use http::{HeaderName, Method, Version};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
-use crate::decide::client_address::resolve_client_ip;
+use crate::decide::client_address::is_trusted;
 use crate::decide::trace_context::parse_traceparent;
 use crate::runtime::traces::{ClientTrace, Sender};
 use crate::telemetry::span::{Attribute, SpanKind, SpanOutcome, SpanParent, Work};
@@ -36,8 +36,7 @@ fn client_trace(request: &RequestHeader, ctx: &RequestState) -> Option<ClientTra
     };
     let parent = parse_traceparent(field.as_bytes())?;
     let trusted = &ctx.runtime.settings().server.trusted_proxies;
-    let peer = resolve_client_ip(ctx.connection.peer.address, std::iter::empty(), trusted);
-    let sender = if peer.peer_is_trusted {
+    let sender = if is_trusted(ctx.connection.peer.address, trusted) {
         Sender::TrustedProxy
     } else {
         Sender::Anybody
@@ -50,9 +49,6 @@ pub(super) fn finish(session: &Session, ctx: &mut RequestState) {
     let Some(mut trace) = ctx.trace.take() else {
         return;
     };
-    if ctx.is_health_check {
-        return;
-    }
     let is_forwarded = ctx.response.is_forwarded;
     trace.attempt_ended(if is_forwarded { ctx.status } else { 0 });
     let status = response_filter::sent_status(session, ctx);

@@ -69,16 +69,17 @@ pub fn build_with(
     connectors: &dyn Connectors,
 ) -> Result<Runtime, BuildError> {
     let shared = match previous {
-        Some(previous) => Arc::clone(&previous.shared),
+        Some(previous) => {
+            // It changes with a restart: the keys in another one open nothing.
+            settings.state_dir.clone_from(&previous.settings.state_dir);
+            Arc::clone(&previous.shared)
+        }
         None => Arc::new(shared(&settings, clock, connectors)?),
     };
-    // It changes with a restart: the keys in another one open nothing.
-    previous.inspect(|previous| settings.state_dir.clone_from(&previous.settings.state_dir));
     let settings = Arc::new(settings);
     let providers = providers(&settings, connectors, &shared, previous)?;
     let sites = sites(&settings, &providers, &shared, previous)?;
-    let traces = previous.and_then(|runtime| runtime.traces.as_ref());
-    let traces = Traces::build(&settings, traces, &shared.spans.queue, connectors)?;
+    let traces = Traces::build(&settings, previous, &shared.spans.queue, connectors)?;
     let assertions = assertions(&settings, previous)?;
     let used = StateDirUse::of(&settings.state_dir);
     let cookie_keys = cookie_keys(&settings, shared.clock.now())?;

@@ -29,6 +29,11 @@ use super::revocation_queue::RevocationQueue;
 use super::saved_state::SavedState;
 use super::site::SiteRuntime;
 
+/// How long a revocation is kept at least, tokens that were not issued, and the memory of a used
+/// token. The gateway does not know how long a refresh token lives, and the cookie of a browser session
+/// may outlive `cookies.max_age`.
+pub(super) const MIN_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// What was revoked is not where a restart would find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotStoredError;
@@ -246,12 +251,7 @@ pub(super) fn revoked_until(
     now.plus(kept_for(&site_runtime.site)).max(accepted_until)
 }
 
-/// How long a revocation is kept at least, how long tokens that were not issued are kept, and how
-/// long a used token is remembered. The gateway does not know how long a refresh token lives, and the
-/// cookie of a browser session may outlive `cookies.max_age`.
-pub(super) const MIN_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// How long a revocation is kept at least: as long as the cookies and the session of a sign-in.
+/// How long the revocation of a sign-in is kept: as long as its cookies and its session, at least.
 pub(super) fn kept_for(site: &Site) -> Duration {
     let session = match site.credential {
         CredentialKind::Session => site.session_lifetime.absolute,

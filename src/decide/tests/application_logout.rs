@@ -6,13 +6,16 @@ use super::case::{Case, navigation, request};
 use super::fixtures::{logged_in, valid_token};
 use crate::decide::Known;
 use crate::decide::csrf_token::csrf_token;
+use crate::decide::request_target::{Ambiguity, find_ambiguity};
 use crate::model::credential::CredentialKind;
 use crate::model::login::LoginForm;
 use crate::model::request::FetchMetadata;
 use crate::model::request_cookies::PresentedCookie;
 use crate::model::return_path::ReturnPath;
+use crate::model::rule::RuleClient;
 use crate::model::secret::Secret;
 use crate::model::sign_out_path::SignOutPath;
+use crate::model::target::{EncodedSlashes, Target};
 
 const DONE: &str = "303 /bye Clear-Site-Data own_endpoint, clear";
 const PAGE: &str = "200 logout page own_endpoint";
@@ -39,6 +42,15 @@ fn form(change: impl FnOnce(&mut FetchMetadata<'static>)) -> Case {
     let mut case = link(change);
     (case.method, case.target) = (Method::POST, "/accounts/logout/");
     case
+}
+
+/// An application that merges slashes would take it for its own sign-out.
+#[test]
+fn another_spelling_of_the_address_is_refused() {
+    let site = at_wordpress(navigation(LINK)).site;
+    let target = Target::parse(b"/accounts//logout/", EncodedSlashes::Reject).unwrap();
+    let found = find_ambiguity(&target, &Method::GET, RuleClient::default(), &site);
+    assert_eq!(found, Some(Ambiguity::OwnEndpoint));
 }
 
 #[test]

@@ -69,7 +69,7 @@ pub fn verify_id_token(
 
 /// The claims of an ID token that the gateway got from the provider for the last tokens of a login,
 /// and has sealed since. The seal stands for the signature, whose key the provider may have
-/// withdrawn, and the login is older than the token says.
+/// withdrawn. Its times are those of the login, and are not checked.
 ///
 /// # Errors
 /// [`VerifyError::Invalid`], and [`VerifyError::NotForUs`] where issuer or client were changed.

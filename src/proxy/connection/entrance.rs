@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pingora::protocols::l4::stream::Stream;
 use tokio_rustls::server::TlsStream;
 
+use crate::decide::client_address;
 use crate::runtime::Runtime;
 use crate::runtime::tls::{ProxyProtocol, TlsListener};
 use crate::telemetry::ListenerMetrics;
@@ -159,6 +160,5 @@ fn has_header(runtime: &Runtime, tls: Option<&TlsListener>, peer: IpAddr) -> boo
 }
 
 fn is_trusted(runtime: &Runtime, address: IpAddr) -> bool {
-    let trusted = &runtime.settings().server.trusted_proxies;
-    trusted.iter().any(|net| net.contains(&address))
+    client_address::is_trusted(address, &runtime.settings().server.trusted_proxies)
 }

@@ -13,6 +13,7 @@ use crate::model::sampling::{SampleShare, TraceParent};
 use crate::model::timestamp::Timestamp;
 use crate::telemetry::trace::{SpanQueue, Trace};
 
+use super::Runtime;
 use super::build_error::BuildError;
 use super::connectors::Connectors;
 
@@ -49,13 +50,14 @@ impl Traces {
     /// settings, its exporter goes on.
     pub(super) fn build(
         settings: &Settings,
-        previous: Option<&Arc<Self>>,
+        previous: Option<&Runtime>,
         queue: &SpanQueue,
         connectors: &dyn Connectors,
     ) -> Result<Option<Arc<Self>>, BuildError> {
         let Some(settings) = &settings.traces else {
             return Ok(None);
         };
+        let previous = previous.and_then(|runtime| runtime.traces.as_ref());
         if let Some(previous) = previous.filter(|previous| previous.settings == *settings) {
             return Ok(Some(Arc::clone(previous)));
         }

@@ -1,4 +1,4 @@
-use super::super::id_token::{IdTokenExpectations, verify_id_token};
+use super::super::id_token::{IdTokenExpectations, read_kept_id_token, verify_id_token};
 use super::*;
 
 const ACCESS: &str = "an-access-token";
@@ -34,6 +34,30 @@ fn with(name: &str, value: Value) -> Value {
         claims.as_object_mut().unwrap().remove(name);
     }
     claims
+}
+
+/// Its key is gone and its time is over, but it is still of this issuer and for this client.
+#[test]
+fn a_kept_id_token_is_read_without_its_key() {
+    let kept = IdTokenExpectations {
+        nonce: None,
+        access: None,
+        ..expectations()
+    };
+    let token = |claims: &Value| TestKey::es256("withdrawn").token(claims);
+    let read = read_kept_id_token(&token(&with("exp", json!(NOW - 3600))), &kept);
+    assert_eq!(read.map(|read| read.session.0).ok().as_deref(), Some("s1"));
+    for (name, value) in [
+        ("iss", json!("https://other.example.com")),
+        ("aud", json!("another")),
+    ] {
+        let read = read_kept_id_token(&token(&with(name, value)), &kept);
+        assert!(matches!(read, Err(VerifyError::NotForUs)), "{name}");
+    }
+    assert!(matches!(
+        read_kept_id_token("no token", &kept),
+        Err(VerifyError::Invalid)
+    ));
 }
 
 #[test]

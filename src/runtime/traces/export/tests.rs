@@ -65,23 +65,7 @@ impl Play {
     }
 
     fn record(&self, count: usize) {
-        let now = system::stopwatch();
-        let trace = Trace::new(1, &self.export.queue, now, Timestamp::from_secs(1));
-        for _ in 0..count {
-            let frame = SpanFrame {
-                id: trace.new_span_id(),
-                parent: SpanParent::None,
-                began: now,
-                ended: now,
-            };
-            let work = Work {
-                name: "request".into(),
-                kind: SpanKind::Server,
-                attributes: Vec::new(),
-                outcome: SpanOutcome::Unset,
-            };
-            trace.record(frame, work);
-        }
+        record(&self.export, count);
     }
 
     fn batches(&self) -> Vec<usize> {
@@ -90,6 +74,27 @@ impl Play {
 
     fn failed(&self) -> u64 {
         self.metrics.dropped_spans(SpanDrop::ExportFailed)
+    }
+}
+
+/// Puts so many spans into the queue.
+fn record(export: &SpanExport, count: usize) {
+    let now = system::stopwatch();
+    let trace = Trace::new(1, &export.queue, now, Timestamp::from_secs(1));
+    for _ in 0..count {
+        let frame = SpanFrame {
+            id: trace.new_span_id(),
+            parent: SpanParent::None,
+            began: now,
+            ended: now,
+        };
+        let work = Work {
+            name: "request".into(),
+            kind: SpanKind::Server,
+            attributes: Vec::new(),
+            outcome: SpanOutcome::Unset,
+        };
+        trace.record(frame, work);
     }
 }
 
@@ -137,21 +142,7 @@ async fn spans_of_a_configuration_without_traces_are_dropped() {
     let export = SpanExport::new(&metrics);
     let mut running = pin!(export.run(|| None));
     let flushed = async {
-        let now = system::stopwatch();
-        let trace = Trace::new(1, &export.queue, now, Timestamp::from_secs(1));
-        let frame = SpanFrame {
-            id: 1,
-            parent: SpanParent::None,
-            began: now,
-            ended: now,
-        };
-        let work = Work {
-            name: "request".into(),
-            kind: SpanKind::Server,
-            attributes: Vec::new(),
-            outcome: SpanOutcome::Unset,
-        };
-        trace.record(frame, work);
+        record(&export, 1);
         export.flush().await;
     };
     tokio::select! {
