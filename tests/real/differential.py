@@ -237,7 +237,9 @@ class Run:
             fields = [(name, value) for name, value in request.headers]
             each = lambda name: [value for have, value in fields if have == name]  # noqa: E731
             ident = each(b"x-request-id")
-            if len(ident) != 1 or not each(b"via") or each(b"via")[-1] != b"1.1 vestibule" or each(b"x-auth-site") != [b"site"]:
+            # The version that is named is the one in which the gateway received the request (RFC 9110, section 7.6.3).
+            ours = each(b"via")[-1:] in ([b"1.0 vestibule"], [b"1.1 vestibule"])
+            if len(ident) != 1 or not ours or each(b"x-auth-site") != [b"site"]:
                 self.fail("the gateway made every request that the application sees", "-", request)
             elif judged.get(ident[0].decode()) != 1:
                 self.fail("the gateway judged every request that the application sees, once", "-", request)
