@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::model::challenge::{NextStep, OpenedChallenge};
 use crate::model::cookie_change::CookieChange;
+use crate::model::credential::CredentialKind;
 use crate::model::local_path::LocalPath;
 use crate::model::local_response::{LocalResponse, Redirect, StepPage};
 use crate::model::login::LoginForm;
@@ -59,10 +60,15 @@ impl<'f> LoginContext<'f> {
 }
 
 /// The cookies that a browser gets for a login.
+///
+/// Where the provider gave no refresh token, that of an earlier login is cleared: it may be somebody
+/// else's, whom the next refresh would log in.
 pub(super) fn session_cookies(login: &CompletedLogin) -> Vec<CookieChange> {
-    let device = login.device.clone().map(CookieChange::SetDevice);
-    std::iter::once(CookieChange::SetTokens(login.tokens.clone()))
-        .chain(device)
+    let tokens = &login.tokens;
+    let keeps_none = tokens.refresh.is_none() && tokens.kind != CredentialKind::Bearer;
+    std::iter::once(CookieChange::SetTokens(tokens.clone()))
+        .chain(keeps_none.then_some(CookieChange::ClearRefresh))
+        .chain(login.device.clone().map(CookieChange::SetDevice))
         .collect()
 }
 

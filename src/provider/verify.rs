@@ -341,8 +341,18 @@ fn revocation_key(claims: &Map<String, Value>, input: &str) -> Option<Revocation
             return Some(RevocationKey(id.to_owned()));
         }
     }
+    Some(signed_key(input))
+}
+
+/// What revokes one token alone, whatever it says: a hash of what was signed.
+#[must_use]
+pub fn token_key(token: &str) -> RevocationKey {
+    signed_key(token.rsplit_once('.').map_or(token, |(input, _)| input))
+}
+
+fn signed_key(input: &str) -> RevocationKey {
     let hash = digest::digest(&digest::SHA256, input.as_bytes());
-    Some(RevocationKey(URL_SAFE_NO_PAD.encode(hash)))
+    RevocationKey(URL_SAFE_NO_PAD.encode(hash))
 }
 
 pub mod id_token;

@@ -181,12 +181,7 @@ impl Core {
     }
 
     fn logout(&self, sealing: &Arc<SealingKeys>) -> Logout {
-        Logout {
-            sealing: Arc::clone(sealing),
-            sessions: Arc::clone(&self.sessions),
-            refresh: Arc::clone(&self.refresh),
-            revocation: Arc::clone(&self.revocation),
-        }
+        Logout::new(sealing, &self.sessions, &self.refresh, &self.revocation)
     }
 
     fn early_refresh(&self) -> EarlyRefresh {

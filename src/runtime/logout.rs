@@ -11,23 +11,26 @@ use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::RevocationKey;
 use crate::provider::EndSessionRequest;
+use crate::provider::verify::token_key;
 use crate::telemetry::audit;
 
 use super::refresh::Refresh;
 use super::request_context::RequestContext;
 use super::revocation::{Revocation, revoked_until};
-use super::sessions::Sessions;
+use super::sessions::{Revocable, Sessions};
 use super::token_check::VerifyTokenError;
+use super::unchecked_logouts::UncheckedLogouts;
 
 /// How many refreshes are followed to the refresh token that is valid now.
 const MAX_SUCCESSORS: usize = 16;
 
 /// Signs people out.
 pub struct Logout {
-    pub(super) sealing: Arc<SealingKeys>,
-    pub(super) sessions: Arc<Sessions>,
-    pub(super) refresh: Arc<Refresh>,
-    pub(super) revocation: Arc<Revocation>,
+    sealing: Arc<SealingKeys>,
+    sessions: Arc<Sessions>,
+    refresh: Arc<Refresh>,
+    revocation: Arc<Revocation>,
+    unchecked: UncheckedLogouts,
 }
 
 /// The sign-in that one credential belongs to.
@@ -39,6 +42,22 @@ struct EndedLogin {
 }
 
 impl Logout {
+    /// Opens refresh tokens with `sealing`, and ends what they and sessions lead to.
+    pub(super) fn new(
+        sealing: &Arc<SealingKeys>,
+        sessions: &Arc<Sessions>,
+        refresh: &Arc<Refresh>,
+        revocation: &Arc<Revocation>,
+    ) -> Self {
+        Self {
+            sealing: Arc::clone(sealing),
+            sessions: Arc::clone(sessions),
+            refresh: Arc::clone(refresh),
+            revocation: Arc::clone(revocation),
+            unchecked: UncheckedLogouts::default(),
+        }
+    }
+
     /// Ends the sign-in that the presented tokens belong to. A token that does not verify or open
     /// ends nothing, or anybody could sign others out with tokens that they made up.
     ///
@@ -107,10 +126,12 @@ impl Logout {
                 VerifyTokenError::Invalid
                 | VerifyTokenError::NotForUs
                 | VerifyTokenError::TooLarge
-                | VerifyTokenError::UnknownKey
-                | VerifyTokenError::KeyNotLookedUp
-                | VerifyTokenError::NoKeys,
+                | VerifyTokenError::UnknownKey,
             ) => return None,
+            Err(VerifyTokenError::KeyNotLookedUp | VerifyTokenError::NoKeys) => {
+                self.revoke_unchecked(context, &token_key(token)).await;
+                return None;
+            }
         };
         // A token that was issued by now in the place of this one lives as long as this one.
         let lifetime = claims.issued.unwrap_or(now).until(claims.expires);
@@ -125,10 +146,17 @@ impl Logout {
     }
 
     async fn by_session(&self, context: RequestContext<'_>, id: &str) -> Option<EndedLogin> {
-        let ended = self.sessions.revocable(context, id).await;
+        let revocable = self.sessions.revocable(context, id).await;
         // Also where its record does not open here: another version may open it.
         self.sessions.end(id).await;
-        let ended = ended?;
+        let ended = match revocable {
+            Revocable::Session(ended) => ended,
+            Revocable::Nothing => return None,
+            Revocable::Unread(key) => {
+                self.revoke_unchecked(context, &key).await;
+                return None;
+            }
+        };
         self.revoke(context, &ended.key, ended.access_expires).await;
         Some(EndedLogin {
             user: ended.sub.unwrap_or_default(),
@@ -158,6 +186,20 @@ impl Logout {
         self.revocation
             .revoke_at_provider(&site_runtime.provider, &newest.refresh, &newest.sub)
             .await;
+    }
+
+    /// Refuses a credential that nobody can check now, whatever it turns out to be: the keys of the
+    /// provider or the store are out of reach. Only who holds it can name it, so nobody else is
+    /// signed out.
+    async fn revoke_unchecked(&self, context: RequestContext<'_>, key: &RevocationKey) {
+        if self.unchecked.take(context.now) {
+            self.revoke(context, key, context.now).await;
+        } else {
+            tracing::error!(
+                site = context.site_runtime.site.name,
+                "too many sign-outs could not be checked: one was not carried out"
+            );
+        }
     }
 
     async fn revoke(

@@ -17,7 +17,7 @@
 //! revocation
 //! tokens
 //! sessions
-//! refresh
+//! refresh, unchecked_logouts
 //! login, early_refresh, logout, hooks
 //! basic_auth, preserved_post
 //! acme, tls
@@ -73,6 +73,7 @@ pub mod tls;
 mod token_check;
 pub mod tokens;
 pub mod traces;
+mod unchecked_logouts;
 pub mod upstream_checks;
 pub mod upstreams;
 

@@ -67,7 +67,11 @@ impl Revocation {
         if ids.passed_at(generation) {
             return Ok(());
         }
-        if self.store.issued_by(ids.sign_in, now).is_some() {
+        let own = std::iter::once(ids.sign_in).chain(ids.credential);
+        if own
+            .into_iter()
+            .any(|id| self.store.issued_by(id, now).is_some())
+        {
             return Err(TokenError::Revoked);
         }
         let groups = ids.groups.iter();

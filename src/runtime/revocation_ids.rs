@@ -3,13 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::timestamp::Timestamp;
-use crate::model::token::Principal;
+use crate::model::token::{Principal, RevocationKey};
 use crate::store::{RevocationId, TokenGroup};
 
 /// Everything under which one access token can be revoked.
 pub(super) struct RevocationIds {
     pub sign_in: RevocationId,
     pub groups: [RevocationId; 4],
+    /// The credential itself, for a sign-out with which nobody could tell whose it is.
+    pub credential: Option<RevocationId>,
     /// The `iat` of the token.
     pub issued: Option<Timestamp>,
     /// The generation of the revocations among which it was not, see
@@ -27,8 +29,17 @@ impl RevocationIds {
         Self {
             sign_in: RevocationId::of(realm, &principal.revocation_key),
             groups: groups(realm, application, &principal.identity.sub),
+            credential: None,
             issued: principal.issued(),
             passed_at: AtomicU64::new(NEVER),
+        }
+    }
+
+    /// The same, for a token or a session that can also be revoked by itself, under `key`.
+    pub fn with_credential(self, realm: &str, key: &RevocationKey) -> Self {
+        Self {
+            credential: Some(RevocationId::of(realm, key)),
+            ..self
         }
     }
 
@@ -43,7 +54,7 @@ impl RevocationIds {
         self.passed_at.store(generation, Ordering::Relaxed);
     }
 
-    /// All ids.
+    /// The ids of the sign-in and of the groups that it belongs to.
     pub fn all(&self) -> impl Iterator<Item = RevocationId> {
         std::iter::once(self.sign_in).chain(self.groups)
     }

@@ -9,6 +9,7 @@ use crate::model::origin::Host;
 use crate::model::site::Site;
 use crate::model::token::Principal;
 use crate::pages::PageTheme;
+use crate::provider::verify::token_key;
 use crate::telemetry::SiteMetrics;
 
 use super::provider_client::ProviderClient;
@@ -90,7 +91,9 @@ impl SiteRuntime {
     ) -> Arc<CachedToken> {
         let verified = Arc::new(CachedToken {
             principal: Arc::clone(principal),
-            revocation_ids: self.revocation_ids(principal),
+            revocation_ids: self
+                .revocation_ids(principal)
+                .with_credential(self.provider.realm(), &token_key(token)),
         });
         self.token_cache
             .put(token, generation, Arc::clone(&verified));

@@ -120,6 +120,37 @@ async fn keys_that_cannot_be_fetched_keep_the_new_pair() {
     assert_eq!(provider.renewed_with(), ["r0"]);
 }
 
+/// Nobody can tell whose token it is. Of a sign-out with it, the token alone is remembered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_with_a_token_that_cannot_be_checked_holds_once_it_can() {
+    let provider = Scripted::open().await;
+    let stage = provider.stage().await;
+    // A new key, while the gateway may not ask for keys again.
+    stage.clock.advance(SECOND * 11);
+    made_up_token(&provider, &stage).await;
+    let token = |jti: &str| {
+        let mut claims = long_claims(&stage);
+        claims["jti"] = json!(jti);
+        provider.newer_token(&claims)
+    };
+    let holding = |token: &str| {
+        let mut browser = stage.browser().fetching();
+        browser.set_cookie(ACCESS, token);
+        browser
+    };
+    let (by_page, by_script, stays) = (token("page"), token("script"), token("stays"));
+    gets(&mut holding(&by_page), 503, "provider_unavailable").await;
+    assert_eq!(holding(&by_page).post("/logout", &[]).await.status, 303);
+    let signed_out = holding(&by_script).call("/api/logout", &json!({})).await;
+    assert_eq!(signed_out.status, 204);
+    provider.publishes_both_keys();
+    stage.clock.advance(SECOND * 11);
+    is_served(&mut holding(&stays)).await;
+    for ended in [&by_page, &by_script] {
+        assert_eq!(holding(ended).get("/orders").await.code(), "signed_out");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_behind_keeps_the_new_pair() {
     let provider = Scripted::open().await;

@@ -148,6 +148,33 @@ async fn a_sign_out_without_redis_and_provider_survives_a_restart() {
     .await;
 }
 
+/// Nobody can read whose session it is, and the store still has it when it comes back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_out_of_a_session_while_redis_is_away_holds_when_it_is_back() {
+    let Some(mut redis) = Redis::start().await else {
+        return;
+    };
+    let stage = stage_with(&redis, |text| text).await;
+    let other = stage.replica().await;
+    let mut browser = stage.signed_in().await.thief_of(&[SESSION]);
+    let saved = browser.clone();
+    let mut stays = stage.signed_in().await.thief_of(&[SESSION]);
+    let _: String = redis.ask(&[b"SAVE"]);
+    redis.stop();
+    // What was read within the last second is still known.
+    stage.clock.advance(Duration::from_secs(2));
+    assert_eq!(browser.post("/logout", &[]).await.status, 303);
+    redis.start_again().await;
+    stage.until_ready().await;
+    other.until_ready().await;
+    assert_eq!(redis.keys("vestibule:session:*").len(), 2, "still there");
+    for gateway in [stage.address, other.address] {
+        let reply = saved.clone().at(gateway).get("/orders").await;
+        assert_eq!(reply.status, 302);
+    }
+    assert_eq!(stays.get("/orders").await.status, 200, "another session");
+}
+
 /// A late tab presents a used refresh token to a replica that cannot ask the store about it. Others
 /// are renewed again a minute later, and who is active notices nothing.
 #[tokio::test(flavor = "multi_thread")]

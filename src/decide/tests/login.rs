@@ -241,6 +241,18 @@ fn a_login_sets_the_cookies_and_redirects() {
 }
 
 #[test]
+fn a_login_without_a_refresh_token_clears_that_of_an_earlier_one() {
+    let Known::Found(mut login) = logged_in(CredentialKind::Jwt) else {
+        panic!("no login");
+    };
+    login.tokens.refresh = None;
+    assert_eq!(
+        answered(Known::Found(login)),
+        "303 /orders#last own_endpoint, set A1, clear refresh, device"
+    );
+}
+
+#[test]
 fn every_result_of_a_login_has_its_status() {
     let form = "form ann remember to /orders#last";
     let refused = |reason| answered(Known::Absent(LoginRefused::new(reason)));

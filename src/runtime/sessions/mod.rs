@@ -5,4 +5,5 @@ pub(super) mod cache;
 mod record;
 mod service;
 
+pub(super) use service::Revocable;
 pub use service::Sessions;

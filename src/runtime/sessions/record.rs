@@ -96,7 +96,11 @@ impl Record {
 
     /// The session of the record; `None` where a claim that becomes a header holds control
     /// characters.
-    pub fn into_session(self, site_runtime: &SiteRuntime) -> Option<OpenedSession> {
+    pub fn into_session(
+        self,
+        site_runtime: &SiteRuntime,
+        hash: SessionHash,
+    ) -> Option<OpenedSession> {
         let (issued, ends) = (Timestamp::from_millis(self.i), self.ends());
         let claims = VerifiedClaims {
             claims: self.c,
@@ -111,7 +115,11 @@ impl Record {
             .map(Arc::from);
         let principal = Arc::new(principal);
         Some(OpenedSession {
-            revocation_ids: Arc::new(site_runtime.revocation_ids(&principal)),
+            revocation_ids: Arc::new(
+                site_runtime
+                    .revocation_ids(&principal)
+                    .with_credential(site_runtime.provider.realm(), &session_key(hash)),
+            ),
             session: Session { principal, access },
             ends,
         })
@@ -140,6 +148,11 @@ impl Record {
         DeflateDecoder::new(body).read_to_end(&mut text).ok()?;
         serde_json::from_slice(&text).ok()
     }
+}
+
+/// The key under which the session with this hash is revoked where its record cannot be read.
+pub(in crate::runtime) fn session_key(hash: SessionHash) -> RevocationKey {
+    RevocationKey(format!("session {}", URL_SAFE_NO_PAD.encode(hash.0)))
 }
 
 /// The purpose that the seal is bound to: a session of one site does not open at another, and

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
 use crate::model::sealing_keys::SealingKeys;
-use crate::model::token::{IssuedTokens, Session, TokenError};
+use crate::model::token::{IssuedTokens, RevocationKey, Session, TokenError};
 use crate::runtime::request_context::RequestContext;
 use crate::runtime::revocation::Revocation;
 use crate::runtime::site::SiteRuntime;
@@ -25,7 +25,7 @@ use crate::telemetry::audit;
 use crate::telemetry::labels::TokenCheck;
 
 use super::cache::OpenedSession;
-use super::record::{Record, RevocableSession};
+use super::record::{Record, RevocableSession, session_key};
 
 /// Bytes of randomness in the id of a session.
 const ID_BYTES: usize = 32;
@@ -37,6 +37,16 @@ pub struct Sessions {
     pub(in crate::runtime) sealing: Arc<SealingKeys>,
     pub(in crate::runtime) issuer: TokenIssuer,
     pub(in crate::runtime) metrics: Arc<Metrics>,
+}
+
+/// What a sign-out with a session id ends.
+pub(in crate::runtime) enum Revocable {
+    /// A session.
+    Session(RevocableSession),
+    /// There is no such session, or its record does not open.
+    Nothing,
+    /// The store did not answer: nobody can tell. The key revokes a session with this id.
+    Unread(RevocationKey),
 }
 
 impl Sessions {
@@ -109,7 +119,7 @@ impl Sessions {
         sealed: &[u8],
     ) -> Option<OpenedSession> {
         let record = Record::open(&self.sealing, &site_runtime.site, hash, sealed)?;
-        record.into_session(site_runtime)
+        record.into_session(site_runtime, hash)
     }
 
     /// `tokens` in the form in which a client of their kind carries them. For clients that carry a
@@ -182,17 +192,23 @@ impl Sessions {
         }
     }
 
-    /// What a sign-out with this session id ends; `None` where there is no such session.
+    /// What a sign-out with this session id ends.
     pub(in crate::runtime) async fn revocable(
         &self,
         context: RequestContext<'_>,
         id: &str,
-    ) -> Option<RevocableSession> {
-        let hash = hash(id)?;
-        let stored = self.read(context, hash).await.ok()??;
+    ) -> Revocable {
+        let Some(hash) = hash(id) else {
+            return Revocable::Nothing;
+        };
+        let Ok(stored) = self.read(context, hash).await else {
+            return Revocable::Unread(session_key(hash));
+        };
         let site = &context.site_runtime.site;
-        let record = Record::open(&self.sealing, site, hash, &stored.sealed)?;
-        Some(record.into_revocable())
+        let opened = stored
+            .and_then(|stored| Record::open(&self.sealing, site, hash, &stored.sealed))
+            .map(Record::into_revocable);
+        opened.map_or(Revocable::Nothing, Revocable::Session)
     }
 }
 

@@ -48,13 +48,13 @@ impl Redis {
         false
     }
 
-    /// Ends the server. What it held is lost.
+    /// Ends the server. What it held is lost, but for what `SAVE` has saved.
     pub fn stop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Starts it again, without data, on the same port.
+    /// Starts it again on the same port, with what was saved.
     pub async fn start_again(&mut self) {
         self.child = Self::spawn(self.port, self.directory.path()).unwrap();
         assert!(self.answers().await, "redis-server does not start again");

@@ -257,8 +257,13 @@ impl Replica {
             stop,
             state: None,
         };
-        until_ready(&replica.runtime_handle).await;
+        replica.until_ready().await;
         replica
+    }
+
+    /// As [`Stage::until_ready`].
+    pub async fn until_ready(&self) {
+        until_ready(&self.runtime_handle).await;
     }
 }
 
