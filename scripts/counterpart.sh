@@ -9,7 +9,7 @@ skipped() {
 
 # [arguments=…] counterpart NAME SCRIPT BINARY PROGRAM:PACKAGE...
 counterpart() {
-    local name=$1 script=$2 binary=$3 output status=0
+    local name=$1 script=$2 binary=$3 output status=0 start=$SECONDS
     shift 3
     echo "== $name"
     if ! output=$(sh scripts/need.sh "$@" 2>&1); then
@@ -20,6 +20,7 @@ counterpart() {
     # Without quotes: several arguments.
     # shellcheck disable=SC2086
     python3 "$script" "$binary" ${arguments:-} || status=$?
+    echo "== $name: $((SECONDS - start)) s"
     # 77, as in automake: the script has printed what is missing.
     case $status in
     0) ;;
