@@ -14,7 +14,7 @@ use super::rejection::Rejection;
 pub struct HeadSize {
     /// The target.
     pub target: usize,
-    /// Everything else.
+    /// The header fields, with their line ends.
     pub fields: usize,
 }
 

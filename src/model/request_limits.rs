@@ -13,8 +13,7 @@ const LONGEST_TARGET: usize = 65_534;
 pub struct HeadLimits {
     /// The longest target.
     pub target: usize,
-    /// The most bytes of header fields. What the request line holds beside the target, a few bytes,
-    /// counts with them.
+    /// The most bytes of header fields, with their line ends.
     pub fields: usize,
 }
 

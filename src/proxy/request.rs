@@ -120,12 +120,19 @@ fn validate_head(session: &Session, head: &RequestHead) -> Result<(), Rejection>
     request_validation::validate_head(&head.unvalidated(&bytes.unwrap_or_default()))
 }
 
+/// What a head of HTTP/1 holds beside method, target and fields: blanks and version of the request
+/// line, its end, and the empty line.
+const AROUND_FIELDS: usize = "  HTTP/1.1\r\n\r\n".len();
+
 /// The size of the head. Fields that arrived compressed count as written in HTTP/1, so that the
 /// same limit holds in every protocol.
 fn head_size(session: &Session, head: &RequestHead) -> HeadSize {
     let target = head.target.len();
     let fields = match session.as_http1().map(HttpSession::get_headers_raw_bytes) {
-        Some(bytes) => bytes.len().saturating_sub(target),
+        Some(bytes) => {
+            let method = session.req_header().method.as_str().len();
+            bytes.len().saturating_sub(method + target + AROUND_FIELDS)
+        }
         None => written_length(&session.req_header().headers),
     };
     HeadSize { target, fields }

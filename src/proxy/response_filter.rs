@@ -77,7 +77,7 @@ pub(super) async fn filter_response(
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         ctx.connection.switch_protocols();
     }
-    if response.version == Version::HTTP_10 {
+    if session.req_header().version == Version::HTTP_10 {
         delimit_by_close(session, response);
     }
     if ctx.runtime.closes_connections() {
@@ -88,8 +88,9 @@ pub(super) async fn filter_response(
 }
 
 /// HTTP/1.0 has no transfer codings (RFC 9112, section 6.1): a body of unknown length ends with the
-/// connection.
+/// connection. Pingora has made a chunked HTTP/1.1 response of one whose end was not marked.
 fn delimit_by_close(session: &mut Session, response: &mut ResponseHeader) {
+    response.set_version(Version::HTTP_10);
     response.remove_header(&header::TRANSFER_ENCODING);
     if !response.headers.contains_key(header::CONTENT_LENGTH) {
         session.set_keepalive(None);

@@ -280,6 +280,24 @@ async fn a_client_of_http_1_0_gets_neither_chunks_nor_informational_responses() 
             assert!(head.contains("connection: close"), "{all}");
         }
     }
+    // Their end is that of the connection, or they come from an older application.
+    for answer in [
+        "HTTP/1.1 200 OK\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello",
+        "HTTP/1.0 200 OK\r\n\r\nhello",
+    ] {
+        for keep_alive in ["", "Connection: keep-alive\r\n"] {
+            siege.witness.answers_and_closes(answer.as_bytes());
+            let request = Siege::request("GET", "/x", keep_alive).replace("HTTP/1.1", "HTTP/1.0");
+            let all = raw(&siege, &request).await;
+            assert!(all.starts_with("HTTP/1.0 200 "), "{all}");
+            assert!(all.ends_with("\r\n\r\nhello"), "{all}");
+            assert!(
+                !all.to_ascii_lowercase().contains("transfer-encoding"),
+                "{all}"
+            );
+        }
+    }
     // A length lets the connection live.
     siege
         .witness

@@ -15,9 +15,9 @@ fn target_of(length: usize) -> String {
     format!("/{}", "a".repeat(length - 1))
 }
 
-/// A field that brings a head to this length, without its target.
+/// A head whose fields have this length in all.
 fn head_of(length: usize, host: &str) -> String {
-    let rest = format!("GET  HTTP/1.1\r\nHost: {host}\r\nX: \r\n\r\n");
+    let rest = format!("Host: {host}\r\nX: \r\n");
     let value = "y".repeat(length - rest.len());
     format!("GET / HTTP/1.1\r\nHost: {host}\r\nX: {value}\r\n\r\n")
 }

@@ -70,7 +70,9 @@ pub(super) struct HeadScanner {
     is_malformed: bool,
     /// The bytes of the target.
     target_bytes: usize,
-    /// All other bytes.
+    /// The bytes of the header fields, with their line ends.
+    field_bytes: usize,
+    /// All other bytes: the rest of the request line, and empty lines.
     other_bytes: usize,
     fields: usize,
 }
@@ -118,7 +120,7 @@ impl HeadScanner {
             return 0;
         }
         let length = memchr(b'\n', bytes).unwrap_or(bytes.len());
-        self.other_bytes += length;
+        self.field_bytes += length;
         length
     }
 
@@ -130,6 +132,8 @@ impl HeadScanner {
             || from.is_in_target() && self.position == Position::FieldStart;
         if from.is_in_target() && self.position.is_in_target() {
             self.target_bytes += 1;
+        } else if from == Position::Field || self.position == Position::Field {
+            self.field_bytes += 1;
         } else {
             self.other_bytes += 1;
         }
@@ -142,7 +146,9 @@ impl HeadScanner {
             Err(HeadError::Malformed)
         } else if self.target_bytes > self.limits.target {
             Err(HeadError::TargetTooLong)
-        } else if self.other_bytes > self.limits.fields || self.fields > MAX_FIELDS {
+        } else if self.field_bytes.max(self.other_bytes) > self.limits.fields
+            || self.fields > MAX_FIELDS
+        {
             Err(HeadError::TooLarge)
         } else {
             Ok(())
@@ -299,9 +305,9 @@ mod tests {
         for (longest, byte, error) in [
             (pad("GET /", 4 + MAX_TARGET), "x", HeadError::TargetTooLong),
             (pad("GET /?", 4 + MAX_TARGET), "x", HeadError::TargetTooLong),
-            // The target counts by itself.
+            // The request line counts by itself.
             (
-                pad(&format!("{start}a: "), MAX_HEAD + 1),
+                pad(&format!("{start}a: "), start.len() + MAX_HEAD),
                 "x",
                 HeadError::TooLarge,
             ),
@@ -339,10 +345,12 @@ mod tests {
         );
         let line = "GET / HTTP/1.1\r\n";
         let fields = |length: usize| line.to_owned() + &"a".repeat(length);
-        // All but the target.
-        let rest = 30 - (line.len() - 1);
-        assert_eq!(scan(&fields(rest)), Scanned::Partial);
-        assert_eq!(scan(&fields(rest + 1)), refused(HeadError::TooLarge));
+        assert_eq!(scan(&fields(30)), Scanned::Partial);
+        assert_eq!(scan(&fields(31)), refused(HeadError::TooLarge));
+        // With line ends, and without the empty line behind them.
+        let two = |length: usize| format!("{}\r\na: b\r\n\r\n", fields(length));
+        assert_eq!(scan(&two(22)), Scanned::Complete(two(22).len()));
+        assert_eq!(scan(&two(23)), refused(HeadError::TooLarge));
     }
 
     #[test]

@@ -73,9 +73,16 @@ impl std::fmt::Debug for Seen {
 pub struct Witness {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
-    answer: Arc<Mutex<Vec<u8>>>,
+    answer: Arc<Mutex<Answer>>,
     connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
+}
+
+/// What a witness answers.
+#[derive(Clone, Default)]
+struct Answer {
+    bytes: Vec<u8>,
+    closes: bool,
 }
 
 impl Witness {
@@ -83,7 +90,7 @@ impl Witness {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
-        let answer: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let answer: Arc<Mutex<Answer>> = Arc::default();
         let (book, words) = (Arc::clone(&seen), Arc::clone(&answer));
         let connections: Arc<AtomicUsize> = Arc::default();
         let accepted = Arc::clone(&connections);
@@ -117,7 +124,18 @@ impl Witness {
     /// From now on every request is answered with these bytes; with nothing, with `200` and the
     /// target.
     pub fn answers(&self, bytes: &[u8]) {
-        *self.answer.lock().unwrap() = bytes.to_vec();
+        *self.answer.lock().unwrap() = Answer {
+            bytes: bytes.to_vec(),
+            closes: false,
+        };
+    }
+
+    /// The same, and each connection is closed behind its answer.
+    pub fn answers_and_closes(&self, bytes: &[u8]) {
+        *self.answer.lock().unwrap() = Answer {
+            bytes: bytes.to_vec(),
+            closes: true,
+        };
     }
 
     /// What came so far, in order.
@@ -140,11 +158,7 @@ impl Drop for Witness {
     }
 }
 
-async fn listen_to(
-    mut stream: TcpStream,
-    book: Arc<Mutex<Vec<Seen>>>,
-    answer: Arc<Mutex<Vec<u8>>>,
-) {
+async fn listen_to(mut stream: TcpStream, book: Arc<Mutex<Vec<Seen>>>, answer: Arc<Mutex<Answer>>) {
     let mut bytes = Vec::new();
     loop {
         let Some(seen) = request(&mut stream, &mut bytes).await else {
@@ -152,7 +166,10 @@ async fn listen_to(
         };
         let body = format!("seen {}", seen.target());
         book.lock().unwrap().push(seen);
-        let mut reply = answer.lock().unwrap().clone();
+        let Answer {
+            bytes: mut reply,
+            closes,
+        } = answer.lock().unwrap().clone();
         if reply.is_empty() {
             reply = format!(
                 "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
@@ -160,7 +177,7 @@ async fn listen_to(
             )
             .into_bytes();
         }
-        if stream.write_all(&reply).await.is_err() {
+        if stream.write_all(&reply).await.is_err() || closes {
             return;
         }
     }
