@@ -15,9 +15,18 @@ counterpart 'Chromium' tests/real/browser.py "$target/release/vestibule" \
     python3:python3 chromium:chromium chromedriver:chromium-driver
 counterpart 'one sign-in for two sites in Chromium' tests/real/one_sign_in.py "$target/release/vestibule" \
     python3:python3 chromium:chromium chromedriver:chromium-driver
-counterpart 'the snippets that verify assertions' tests/real/assertion.py "$target/release/vestibule" \
+arguments='Python Node Ruby' counterpart 'the snippets that verify assertions' \
+    tests/real/assertion.py "$target/release/vestibule" \
     python3:python3 python3.ensurepip:python3-venv node:nodejs npm:npm ruby:ruby \
     /usr/share/doc/ruby-jwt/copyright:ruby-jwt
+arguments=PHP counterpart 'the snippet for PHP' tests/real/assertion.py "$target/release/vestibule" \
+    python3:python3 python3.ensurepip:python3-venv php:php-cli
+arguments=Java counterpart 'the snippet for Java' tests/real/assertion.py "$target/release/vestibule" \
+    python3:python3 python3.ensurepip:python3-venv javac:default-jdk-headless \
+    /usr/share/java/jackson-databind.jar:libjackson2-databind-java
+arguments=Go counterpart 'the snippet for Go' tests/real/assertion.py "$target/release/vestibule" \
+    python3:python3 python3.ensurepip:python3-venv go:golang-go \
+    /usr/share/gocode/src/github.com/coreos/go-oidc:golang-github-coreos-go-oidc-dev
 counterpart 'axe-core' tests/real/accessibility.py "$target/release/vestibule" \
     python3:python3 chromium:chromium chromedriver:chromium-driver node:nodejs npm:npm
 counterpart "FusionAuth's SDK for React" tests/real/react_sdk.py "$target/release/vestibule" \
