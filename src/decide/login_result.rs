@@ -3,7 +3,8 @@
 //!
 //! * Success: the cookies are set, and the user goes on to where they wanted to go, by `303`, so
 //!   that no browser posts the password again. A preserved post is offered first.
-//! * The way on never leads back into the gateway's own login or logout.
+//! * The way on never leads back into the gateway's own login or logout, nor to an address that the
+//!   gateway refuses.
 //! * Where the provider asks for a step first, the user goes on to its page by `303`.
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::model::token::CompletedLogin;
 use super::endpoint::{self, StepEndpoint};
 use super::facts::{Facts, Known, Question};
 use super::preserved_post;
+use super::request_target;
 use super::verdict::{Decision, Verdict};
 
 /// What is carried through every step of a login.
@@ -118,6 +120,7 @@ pub(super) fn redirect_after_login<'a>(site: &Site, return_to: Option<&ReturnPat
 fn destination<'s>(site: &'s Site, return_to: Option<&'s ReturnPath>) -> &'s ReturnPath {
     return_to
         .filter(|path| !endpoint::is_login_or_logout(site, path))
+        .filter(|path| request_target::is_accepted(site, path))
         .unwrap_or(&site.landing)
 }
 

@@ -7,6 +7,7 @@ use http::Method;
 use crate::model::origin::{Host, Scheme};
 use crate::model::path_readings::{TooManyReadingsError, other_readings};
 use crate::model::reason::Reason;
+use crate::model::return_path::ReturnPath;
 use crate::model::rule::{Rule, RuleClient};
 use crate::model::site::Site;
 use crate::model::target::{EncodedSlashes, Target};
@@ -67,6 +68,15 @@ pub fn validate_target<'a>(
         None => Ok(target),
         Some(_) => Err(Rejection::MALFORMED),
     }
+}
+
+/// Whether the site accepts a request for this address, of a client that fulfils no condition.
+pub(super) fn is_accepted(site: &Site, address: &ReturnPath) -> bool {
+    let address = address.as_str();
+    let target = address
+        .split_once('#')
+        .map_or(address, |(target, _)| target);
+    validate_target(target.as_bytes(), &Method::GET, RuleClient::default(), site).is_ok()
 }
 
 /// Why a well-formed target is refused all the same (`400`): an application may read the request as

@@ -52,6 +52,17 @@ fn an_authenticated_user_is_redirected() {
         "303 /landing own_endpoint",
         "no loop"
     );
+    for refused in [
+        "/login?return_to=/@%252f",
+        "/login?return_to=/%252e%252e;/",
+        "/login?return_to=/login;x",
+    ] {
+        assert_eq!(
+            signed_in(refused),
+            "303 /landing own_endpoint",
+            "no request for {refused} is accepted"
+        );
+    }
     assert_eq!(
         signed_in("/login?return_to=/logout"),
         "303 /landing own_endpoint"
