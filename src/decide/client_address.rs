@@ -78,8 +78,10 @@ pub fn resolve_client_ip<'a>(
 }
 
 impl ClientAddress {
-    /// The `Forwarded` fields (RFC 7239) of the request as one value. `None` where there are none,
-    /// or where the peer is not trusted to name others.
+    /// The `Forwarded` fields (RFC 7239) of the request as one value; where there are none, what
+    /// `X-Forwarded-For` says in their form (section 7.4), so that an application finds the same
+    /// client in both. `None` where neither says anything, or where the peer is not trusted to name
+    /// others.
     ///
     /// Fields are read from the right. A malformed one counts for nothing, and neither do those
     /// before it, which are older.
@@ -96,8 +98,25 @@ impl ClientAddress {
             .map(visible)
             .collect();
         valid.reverse();
-        (!valid.is_empty()).then(|| valid.join(", "))
+        if valid.is_empty() {
+            return self.forwarded_for.as_deref().and_then(elements_of);
+        }
+        Some(valid.join(", "))
     }
+}
+
+/// The elements of `Forwarded` for the addresses before the last one, which is the peer's.
+fn elements_of(forwarded_for: &str) -> Option<String> {
+    let (earlier, _) = forwarded_for.rsplit_once(", ")?;
+    let elements: Vec<String> = earlier
+        .split(", ")
+        .map(|entry| match parse_ip(entry) {
+            Some(IpAddr::V4(ip)) => format!("for={ip}"),
+            Some(IpAddr::V6(ip)) => format!("for=\"[{ip}]\""),
+            None => "for=unknown".to_owned(),
+        })
+        .collect();
+    Some(elements.join(", "))
 }
 
 /// The text of a value in printable ASCII, `unknown` for any other (RFC 7239, section 6.2).
@@ -263,6 +282,16 @@ mod tests {
             Some("for=1.1.1.1;proto=https, for=10.0.0.7")
         );
         assert_eq!(joined(&[]), None);
+        let chain = resolved(
+            "10.0.0.1",
+            &["1.1.1.1:80, 2001:db8::1, _x", "2.2.2.2, 10.0.0.7"],
+        );
+        let converted =
+            "for=1.1.1.1, for=\"[2001:db8::1]\", for=unknown, for=2.2.2.2, for=10.0.0.7";
+        assert_eq!(
+            chain.trusted_forwarded(std::iter::empty()).as_deref(),
+            Some(converted)
+        );
         // An open quote would swallow the gateway's own element.
         assert_eq!(joined(&[b"for=\"1.1.1.1"]), None);
         assert_eq!(joined(&[b"for=1.1.1.1", b"for=\xe9"]), None);
