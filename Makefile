@@ -13,7 +13,7 @@ help:
 	@echo 'make simulate play simulations of a fleet of gateways until one fails or it is stopped'
 	@echo 'make mutants  change the code of the pure rooms, and report what no test notices'
 	@echo 'make check    check formatting, lints, the pure modules, licences: what CI runs before the tests'
-	@echo 'make bench    compare the CPU per request with plain Pingora and nginx'
+	@echo 'make bench    compare the CPU per request with other proxies'
 	@echo 'make measure  measure the length, documentation and coupling of the code'
 	@echo 'make package  build the packages for Debian and RHEL in target/package'
 	@echo 'make package-test   try the Debian package on a bare Debian with systemd'

@@ -48,6 +48,9 @@ pub(crate) fn main() -> Result<(), String> {
 
     let conf = ServerConf {
         threads,
+        // As the gateway's `upstream_keepalive`. With Pingora's 128, more clients than that would
+        // measure how it connects.
+        upstream_keepalive_pool_size: 20_000,
         ..ServerConf::default()
     };
     let mut server = Server::new_with_opt_and_conf(None, conf);

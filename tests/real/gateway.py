@@ -125,14 +125,22 @@ class Served:
         if status != 200 or not csrf:
             raise SystemExit(f"the sign-in form answered {status}")
         body = {"loginId": email, "password": password, "csrf": csrf[1], "return_to": "/"}
-        kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": f"http://{host}"}
+        kind = {"Content-Type": "application/x-www-form-urlencoded", "Origin": self.origin(host)}
         status, cookies, _ = self.form(host, "POST", urllib.parse.urlencode(body), Cookie="; ".join(cookies), **kind)
         if status != 303:
             raise SystemExit(f"the sign-in answered {status}")
         return "; ".join(cookie for cookie in cookies if not cookie.endswith("="))
 
+    def origin(self, host):
+        """What browsers say where they come from, on a page of this host."""
+        return f"http://{host}"
+
+    def connection(self, host):
+        """A connection for requests to this host."""
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+
     def form(self, host, method, body=None, **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = self.connection(host)
         connection.request(method, "/login", body, {"Host": host, "Accept": "text/html", **headers})
         answer = connection.getresponse()
         cookies = [value.partition(";")[0] for name, value in answer.getheaders() if name.lower() == "set-cookie"]

