@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The long forms of the tests of listeners, protocols and upgrades, with the release binary. They take
-# about half an hour on an idle machine. `scripts/real.sh` plays the short ones.
+# The long forms of the tests of listeners, protocols and upgrades, and all scenarios of the OpenID Connect
+# servers, with the release binary. They take about half an hour on an idle machine. `scripts/real.sh` plays
+# the short ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,5 +24,16 @@ arguments=60 counterpart 'slow clients' tests/real/slow_clients.py "$binary" \
     python3:python3 slowhttptest:slowhttptest openssl:openssl
 arguments=long counterpart 'certificates from pebble' tests/real/acme.py "$binary" \
     python3:python3 pebble:pebble openssl:openssl
+browser='python3:python3 chromium:chromium chromedriver:chromium-driver redis-server:redis-server'
+# Without quotes: several programs.
+# shellcheck disable=SC2086
+{
+    counterpart 'oidc-provider' tests/real/oidc_provider.py "$binary" $browser node:nodejs npm:npm
+    counterpart 'Glewlwyd' tests/real/glewlwyd.py "$binary" $browser openssl:openssl glewlwyd:glewlwyd
+    counterpart 'Canaille' tests/real/canaille.py "$binary" $browser python3.ensurepip:python3-venv
+    counterpart 'LemonLDAP::NG' tests/real/lemonldap.py "$binary" $browser openssl:openssl starman:starman \
+        /usr/share/lemonldap-ng/portal/htdocs/index.psgi:liblemonldap-ng-portal-perl \
+        /usr/share/perl5/String/Random.pm:libstring-random-perl /usr/share/perl5/IO/String.pm:libio-string-perl
+}
 
 exit $failed

@@ -15,6 +15,9 @@ counterpart 'Chromium' tests/real/browser.py "$target/release/vestibule" \
     python3:python3 chromium:chromium chromedriver:chromium-driver
 counterpart 'one sign-in for two sites in Chromium' tests/real/one_sign_in.py "$target/release/vestibule" \
     python3:python3 chromium:chromium chromedriver:chromium-driver
+arguments='fragment forgotten replicas signing disabled administrator' counterpart 'oidc-provider' \
+    tests/real/oidc_provider.py "$target/release/vestibule" \
+    python3:python3 chromium:chromium chromedriver:chromium-driver redis-server:redis-server node:nodejs npm:npm
 arguments='Python Node Ruby' counterpart 'the snippets that verify assertions' \
     tests/real/assertion.py "$target/release/vestibule" \
     python3:python3 python3.ensurepip:python3-venv node:nodejs npm:npm ruby:ruby \

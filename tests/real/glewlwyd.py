@@ -14,13 +14,15 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from gateway import free_port  # noqa: E402
 from redirect_sign_in import (  # noqa: E402
-    ACCOUNT, SCENARIOS, a_refusal_is_told, an_administrator_ends_an_open_tab, callback, play_before, ports,
+    ACCOUNT, SCENARIOS, a_refusal_is_told, a_sign_in_that_was_forgotten_begins_again, an_administrator_ends_an_open_tab,
+    callback, play_before, ports,
 )
 from webdriver import until  # noqa: E402
 
@@ -174,7 +176,10 @@ class Glewlwyd:
         """What its page does when somebody signs out there, in another tab or at another client."""
         with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as connection:
             rows = connection.execute("SELECT gpoc_sid FROM gpo_code ORDER BY gpoc_id DESC LIMIT 1").fetchall()
-        Caller(self.url, ACCOUNT, PASSWORD).call("DELETE", f"/oidc/session/{rows[0][0]}")
+        ann = Caller(self.url, ACCOUNT, PASSWORD)
+        began = time.time()
+        ann.call("DELETE", f"/oidc/session/{rows[0][0]}")
+        return began
 
     def refreshes(self):
         """How many access tokens were issued: it issues one with each refresh."""
@@ -188,8 +193,10 @@ class Glewlwyd:
 
 
 def main():
-    # Its page has no way back to the client. It renews for disabled users too.
-    scenarios = [scenario for scenario in SCENARIOS if scenario is not a_refusal_is_told]
+    # Its page has no way back to the client, and asks the signed in to press a button at each sign-in. It renews for
+    # disabled users too.
+    left_out = (a_refusal_is_told, a_sign_in_that_was_forgotten_begins_again)
+    scenarios = [scenario for scenario in SCENARIOS if scenario not in left_out]
     play_before(Glewlwyd, [*scenarios, an_administrator_ends_an_open_tab])
 
 

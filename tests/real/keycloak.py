@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -123,7 +124,9 @@ class Keycloak:
         self.call("PUT", f"/{self.realm}/users/{self.user}", {"enabled": not is_disabled})
 
     def end_sessions(self):
+        began = time.time()
         self.call("POST", f"/{self.realm}/users/{self.user}/logout")
+        return began
 
     def stop(self):
         self.process.terminate()

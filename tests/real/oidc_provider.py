@@ -8,13 +8,15 @@ import http.client
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import npm  # noqa: E402
 from gateway import free_port  # noqa: E402
 from redirect_sign_in import (  # noqa: E402
-    ACCOUNT, SCENARIOS, a_disabled_user_is_not_renewed, an_administrator_ends_an_open_tab, callback, play_before, ports,
+    ACCOUNT, SCENARIOS, a_disabled_user_is_not_renewed, a_new_signing_key_is_no_error, an_administrator_ends_an_open_tab,
+    callback, play_before, ports,
 )
 from webdriver import until  # noqa: E402
 
@@ -90,7 +92,12 @@ class OidcProvider:
         self.ask(f"/disable/{ACCOUNT}" if is_disabled else f"/enable/{ACCOUNT}")
 
     def end_sessions(self):
+        began = time.time()
         assert self.ask("/end")["ended"] > 0
+        return began
+
+    def rotate_keys(self):
+        self.ask("/rotate")
 
     def stop(self):
         self.process.terminate()
@@ -99,8 +106,8 @@ class OidcProvider:
 
 def main():
     folder = npm.install("oidc_provider", "panva's oidc-provider")
-    scenarios = [*SCENARIOS, a_disabled_user_is_not_renewed, an_administrator_ends_an_open_tab]
-    play_before(lambda _: OidcProvider(folder), scenarios)
+    more = [a_disabled_user_is_not_renewed, a_new_signing_key_is_no_error, an_administrator_ends_an_open_tab]
+    play_before(lambda _: OidcProvider(folder), [*SCENARIOS, *more])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ Prints `N passed, N failed`.
 import asyncio
 import os
 import random
+import socket
 import subprocess
 import sys
 import tempfile
@@ -72,6 +73,10 @@ class Redis:
             ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
             cwd=self.directory, stdout=subprocess.DEVNULL,
         )
+
+    def listens(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def stop(self):
         self.process.kill()

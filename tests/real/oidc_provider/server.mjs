@@ -3,8 +3,10 @@
 //
 // node server.mjs SETTINGS, a JSON object: `port`, `control` (the port of the administrator), `client` (metadata
 // of the client), `lifetime` (of access tokens, in seconds). Prints a line when it listens.
+import { generateKeyPairSync } from 'node:crypto'
 import http from 'node:http'
 import Provider from 'oidc-provider'
+import MemoryAdapter from './node_modules/oidc-provider/lib/adapters/memory_adapter.js'
 
 const settings = JSON.parse(process.argv[2])
 const issuer = `http://localhost:${settings.port}`
@@ -20,7 +22,19 @@ const account = (id) => ({
   }),
 })
 
-const provider = new Provider(issuer, {
+// Each provider gives its own memory to the adapter that comes with the package, but not to another class.
+class Shared extends MemoryAdapter {}
+
+// The newest first, which signs. The one before it is still published.
+const keys = []
+function addKey() {
+  const jwk = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' })
+  keys.unshift({ ...jwk, kid: `key-${keys.length + 1}`, use: 'sig', alg: 'RS256' })
+}
+
+const configuration = () => ({
+  adapter: Shared,
+  jwks: { keys: keys.slice(0, 2) },
   clients: [settings.client],
   findAccount: async (_, id) => (disabled.has(id) ? undefined : account(id)),
   claims: { openid: ['sub', 'groups'], email: ['email', 'email_verified'], profile: ['preferred_username'] },
@@ -58,19 +72,32 @@ const provider = new Provider(issuer, {
   },
 })
 
-provider.on('authorization.success', (ctx) => {
-  const { session, client } = ctx.oidc
-  signIns.set(session.uid, {
-    client, account: session.accountId, sid: session.sidFor(client.clientId),
-    grant: session.grantIdFor(client.clientId),
+// A provider with other keys takes the place of the one before: both have what is stored.
+let provider
+let answer
+function begin() {
+  addKey()
+  provider = new Provider(issuer, configuration())
+  listen()
+  answer = provider.callback()
+}
+
+function listen() {
+  provider.on('authorization.success', (ctx) => {
+    const { session, client } = ctx.oidc
+    signIns.set(session.uid, {
+      client, account: session.accountId, sid: session.sidFor(client.clientId),
+      grant: session.grantIdFor(client.clientId),
+    })
   })
-})
-provider.on('grant.success', (ctx) => { if (ctx.oidc.params.grant_type === 'refresh_token') counts.refreshes += 1 })
-provider.on('grant.error', (ctx) => { if (ctx.oidc.params?.grant_type === 'refresh_token') counts.refused += 1 })
-provider.on('revocation.error', (_, error) => console.error('revocation', error.message))
-provider.on('refresh_token.destroyed', () => { counts.revocations += 1 })
-provider.on('backchannel.error', (_, error) => console.error('backchannel', error.message))
-provider.on('server_error', (_, error) => console.error(error))
+  provider.on('grant.success', (ctx) => { if (ctx.oidc.params.grant_type === 'refresh_token') counts.refreshes += 1 })
+  provider.on('grant.error', (ctx) => { if (ctx.oidc.params?.grant_type === 'refresh_token') counts.refused += 1 })
+  provider.on('revocation.error', (_, error) => console.error('revocation', error.message))
+  provider.on('refresh_token.destroyed', () => { counts.revocations += 1 })
+  provider.on('backchannel.error', (_, error) => console.error('backchannel', error.message))
+  provider.on('server_error', (_, error) => console.error(error))
+}
+begin()
 
 async function endSessions() {
   const all = [...signIns.entries()]
@@ -90,6 +117,7 @@ const control = http.createServer(async (request, response) => {
     const { pathname } = new URL(request.url, issuer)
     let said = counts
     if (pathname === '/end') said = { ended: await endSessions() }
+    if (pathname === '/rotate') begin()
     if (pathname.startsWith('/disable/')) disabled.add(pathname.slice('/disable/'.length))
     if (pathname.startsWith('/enable/')) disabled.delete(pathname.slice('/enable/'.length))
     response.end(JSON.stringify(said))
@@ -99,6 +127,6 @@ const control = http.createServer(async (request, response) => {
   }
 })
 
-provider.listen(settings.port, '127.0.0.1', () => {
+http.createServer((request, response) => answer(request, response)).listen(settings.port, '127.0.0.1', () => {
   control.listen(settings.control, '127.0.0.1', () => console.log('listening'))
 })
