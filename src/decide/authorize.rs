@@ -51,36 +51,47 @@ pub(super) fn decide<'a>(
         request.target.decoded_path(),
         request.client,
     );
-    let basic = basic_access::presented(request, &requirement);
+    let decision = authorize(request, site, &requirement, facts, now);
+    // Whatever lets such a request pass, the application must not see the password.
+    match basic_access::presented(request, &requirement) {
+        Some(_) => decision.by_authorization(),
+        None => decision,
+    }
+}
+
+/// Decides about a request for a page with this requirement.
+fn authorize<'a>(
+    request: &RequestView<'a>,
+    site: &Site,
+    requirement: &Requirement<'_>,
+    facts: &Facts,
+    now: Timestamp,
+) -> Decision<'a> {
     if requirement.access == Access::Public {
-        let grant = match basic {
-            Some(_) => Grant::anonymous().by_authorization(),
-            None => Grant::anonymous(),
-        };
-        return Decision::Settled(Verdict::forward(grant, Reason::Public));
+        return Decision::Settled(Verdict::forward(Grant::anonymous(), Reason::Public));
     }
     if requirement.access == Access::Required
         && let Some(verdict) = cors::preflight(request, site, cors::ANY_METHOD)
     {
         return Decision::Settled(verdict);
     }
-    if let Some(verdict) = service_access::decide(request, site, &requirement, now) {
+    if let Some(verdict) = service_access::decide(request, site, requirement, now) {
         return Decision::Settled(verdict);
     }
-    if let Some(credentials) = basic {
-        return basic_access::decide(credentials, site, &requirement, facts);
+    if let Some(credentials) = basic_access::presented(request, requirement) {
+        return basic_access::decide(credentials, site, requirement, facts);
     }
     let is_optional = requirement.access == Access::Optional;
     let forward_anonymous = || Verdict::forward(Grant::anonymous(), Reason::Anonymous);
     Decision::Settled(match auth_status(request, site, facts, now) {
         AuthStatus::Needs(question) => return Decision::Needs(question),
-        AuthStatus::Authenticated(user) => admit(request, site, &requirement, user, now),
+        AuthStatus::Authenticated(user) => admit(request, site, requirement, user, now),
         AuthStatus::Anonymous(_, cookies) if is_optional => {
             forward_anonymous().with_cookies(cookies)
         }
         AuthStatus::Anonymous(reason, cookies) => {
             let denied = Denied { reason, cookies };
-            return deny(request, site, &requirement, facts, denied);
+            return deny(request, site, requirement, facts, denied);
         }
         AuthStatus::Unavailable(_) if is_optional => forward_anonymous(),
         AuthStatus::Unavailable(reason) => Verdict::unavailable(reason),

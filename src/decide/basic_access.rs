@@ -8,7 +8,8 @@
 //! * Wrong ones are refused, also where access is `optional`: a program with a wrong password must
 //!   learn it, instead of being served as a stranger. So is an account from which the provider asks
 //!   for a further step, which such a client cannot take.
-//! * The application never sees them, on `public` pages neither.
+//! * The application never sees them: not on `public` pages, and not beside a service token in a
+//!   header of its own. `authorize` sees to that.
 //! * They count for pages of the application, and for `POST /api/logout`, which forgets them.
 
 use crate::model::authorization::BasicCredentials;
@@ -53,14 +54,12 @@ pub(super) fn decide<'a>(
         Known::Found(login)
             if is_optional || login.principal.identity.has_any_role(requirement.roles) =>
         {
-            let grant = Grant::authenticated(login.principal.clone(), None).by_authorization();
+            let grant = Grant::authenticated(login.principal.clone(), None);
             Verdict::forward(grant, login.reason)
         }
         Known::Found(_) => Verdict::problem(Reason::RoleMissing),
         Known::Absent(refused) => refuse(site, refused),
-        Known::Failed(_) if is_optional => {
-            Verdict::forward(Grant::anonymous().by_authorization(), Reason::Anonymous)
-        }
+        Known::Failed(_) if is_optional => Verdict::forward(Grant::anonymous(), Reason::Anonymous),
         Known::Failed(reason) => Verdict::unavailable(*reason),
     })
 }

@@ -82,6 +82,18 @@ enum AuthorizationUse {
 pub(super) const RETRY_AFTER_FAILURE: u32 = 5;
 
 impl Decision<'_> {
+    /// The same decision for a request whose `Authorization` field was meant for the gateway.
+    pub(super) fn by_authorization(mut self) -> Self {
+        if let Self::Settled(Verdict {
+            outcome: Outcome::Forward(grant),
+            ..
+        }) = &mut self
+        {
+            grant.authorization = AuthorizationUse::Used;
+        }
+        self
+    }
+
     /// Marks a problem response as one for an API client, which gets a problem document and never
     /// a page, whatever its `Accept` says.
     pub(super) fn for_api_client(mut self) -> Self {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderName, Method};
 use proptest::prelude::*;
 use vestibule::decide::endpoint::StepEndpoint;
 use vestibule::decide::explain::{ExplainedRequest, explain};
@@ -16,6 +16,7 @@ use vestibule::model::redirect_login::CALLBACK;
 use vestibule::model::request::{BearerTokens, FetchMetadata};
 use vestibule::model::request_cookies::{PresentedCookie, PresentedCookies};
 use vestibule::model::rule::{Access, RuleClient};
+use vestibule::model::service_token::{ServiceToken, ServiceTokenHash, ServiceTokens};
 use vestibule::model::site::SignIn;
 use vestibule::model::token::{IssuedTokens, Session, TokenError};
 
@@ -170,6 +171,19 @@ fn session_stays_valid(run: &Run) -> bool {
         (&run.facts.session, &run.facts.refresh),
         (Known::Found(_), Known::Failed(_))
     )
+}
+
+const SERVICE_TOKEN: &str = "vst_ci";
+
+fn service_tokens() -> ServiceTokens {
+    let token = ServiceToken {
+        principal: Arc::new(principal_with(&[], 1, 1000)),
+        rules: Vec::new(),
+    };
+    ServiceTokens {
+        header: Some(HeaderName::from_static("x-api-key")),
+        by_hash: [(ServiceTokenHash::of(SERVICE_TOKEN), token)].into(),
+    }
 }
 
 proptest! {
@@ -454,7 +468,14 @@ proptest! {
     /// Basic credentials that the gateway takes reach no application, whatever comes of them, and
     /// wrong ones lead nowhere. Those of a browser are never checked.
     #[test]
-    fn basic_credentials_are_checked_or_forwarded_and_never_both(scenario in scenario()) {
+    fn basic_credentials_are_checked_or_forwarded_and_never_both(mut scenario in scenario(), with_service_token in any::<bool>()) {
+        if with_service_token && scenario.requirement().is_some() {
+            scenario.site.service_tokens = service_tokens();
+            scenario.bearer.service = Some(SERVICE_TOKEN);
+            // A program's: what a browser sends is the application's.
+            scenario.cookies = PresentedCookies::default();
+            scenario.fetch_metadata.is_browser = false;
+        }
         let run = simulate(&scenario);
         let by_browser = scenario.fetch_metadata.is_browser || scenario.cookies.has_any();
         let taken = scenario.basic.is_some() && scenario.site.basic && !by_browser;

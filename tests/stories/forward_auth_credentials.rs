@@ -90,7 +90,7 @@ async fn a_service_token_comes_in_and_stays_with_the_gateway() {
     let digest = "45293aa25aa48c1b9e91ed8d7b41ceb20be680c3aea3a7cdacd7ed71a3b66561";
     let table =
         format!("[[sites.tokens]]\nname = \"ci\"\nsha256 = \"{digest}\"\nexpires = 2099-01-01\n");
-    let stage = asked("token_header = \"X-Api-Key\"", &table).await;
+    let stage = asked("token_header = \"X-Api-Key\"\nbasic = true", &table).await;
     let bearer = format!("Bearer {token}");
     for field in [("Authorization", &bearer), ("X-Api-Key", &token)] {
         let reply = question(&stage, "/orders", &[(field.0, field.1)]).await;
@@ -99,6 +99,11 @@ async fn a_service_token_comes_in_and_stays_with_the_gateway() {
         assert_eq!(reply.all("authorization"), [""]);
         assert_eq!(reply.all("x-api-key"), [""]);
     }
+    let password = basic(SHOPPER, PASSWORD);
+    let both = [("Authorization", &*password), ("X-Api-Key", &token)];
+    let reply = question(&stage, "/orders", &both).await;
+    assert_eq!(reply.header("x-auth-user-id"), Some("token:ci"));
+    assert_eq!(reply.all("authorization"), [""]);
     // A key of the application's own is kept.
     let reply = question(&stage, "/products/1", &[("X-Api-Key", "theirs")]).await;
     assert_eq!(reply.all("x-api-key"), ["theirs"]);

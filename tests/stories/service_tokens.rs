@@ -74,6 +74,32 @@ async fn a_program_comes_in_with_a_service_token_and_the_application_never_sees_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_password_beside_a_token_in_its_own_header_stays_behind() {
+    let (token, table) = new_token("ci");
+    let siege = Siege::lay_with(
+        |config| {
+            let keys = "token_header = \"X-Api-Key\"\nbasic = true\nlanding =";
+            config.replacen("landing =", keys, 1).replacen(
+                "[[sites.rules]]",
+                &format!("{table}\n[[sites.rules]]"),
+                1,
+            )
+        },
+        |_| {},
+    )
+    .await;
+    let fields = format!("X-Api-Key: {token}\r\nAuthorization: Basic YW5uOnNlY3JldA==\r\n");
+    for target in ["/orders", "/products/1", "/"] {
+        let request = Siege::request("GET", target, &fields);
+        let reply = ask(siege.stage.address, request).await.expect("an answer");
+        assert_eq!(reply.status, 200, "{target}");
+        let seen = siege.witness.last();
+        assert!(!seen.mentions("YW5uOnNlY3JldA"), "{target}: {seen:?}");
+        assert!(!seen.mentions("vst_"), "{target}: {seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_taken_and_refused_as_the_file_says_after_a_reload() {
     let (token, table) = new_token("ci");
     let application = Application::open().await;

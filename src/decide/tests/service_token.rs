@@ -97,6 +97,15 @@ fn a_service_token_that_proves_nobody_is_refused_everywhere_but_on_public_pages(
 }
 
 #[test]
+fn a_password_beside_a_service_token_stays_behind() {
+    for target in ["/public/x", "/maybe/x", "/staff/x", "/mine"] {
+        let mut with_password = with_token(target, TOKEN).basic(Known::NotAsked);
+        with_password.cookies.access = PresentedCookie::Absent;
+        assert!(with_password.used_authorization(), "{target}");
+    }
+}
+
+#[test]
 fn a_service_token_counts_at_no_endpoint_of_the_gateway_and_at_no_site_without_any() {
     let mut user = with_token("/api/user", TOKEN);
     user.cookies.access = PresentedCookie::Absent;
