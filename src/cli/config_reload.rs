@@ -2,12 +2,14 @@
 //! whole. One with problems is refused, and the running one stays.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
@@ -50,11 +52,34 @@ async fn database_poll(predecessor_ended: &mut watch::Receiver<bool>) {
     tokio::time::sleep(DATABASE_POLL).await;
 }
 
+/// A configuration file, and the requests to read it again.
+pub struct ConfigFile {
+    /// The file.
+    pub path: PathBuf,
+    /// `SIGHUP`, from the start on: by default, it would end a process that does not listen for it
+    /// yet.
+    requests: Signal,
+}
+
+impl ConfigFile {
+    /// Listens for `SIGHUP` from now on.
+    ///
+    /// # Errors
+    /// If the signal cannot be caught.
+    pub fn new(path: PathBuf) -> io::Result<Self> {
+        // Requests that come before the gateway's own executor runs are kept for it.
+        let executor = Builder::new_current_thread().enable_io().build()?;
+        let _context = executor.enter();
+        let requests = signal(SignalKind::hangup())?;
+        Ok(Self { path, requests })
+    }
+}
+
 /// Reloads on `SIGHUP` and when the configuration, a file that it names, a users file or the keys
 /// in `state_dir` change, until the process ends. Embedded identity servers are taken over from the
 /// process before this one when that has ended.
 pub(super) async fn watch(
-    path: PathBuf,
+    config: ConfigFile,
     runtime_handle: Arc<RuntimeHandle>,
     mut embedded_servers: EmbeddedServers,
     until: Until,
@@ -63,12 +88,7 @@ pub(super) async fn watch(
         mut stop,
         mut predecessor_ended,
     } = until;
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        tracing::error!("cannot listen for SIGHUP");
-        // Dropped, the embedded servers would stop.
-        let _ = stop.wait_for(|stop| *stop).await;
-        return;
-    };
+    let ConfigFile { path, mut requests } = config;
     // The files of the last configuration that was refused: a change of one may mend it.
     let mut refused = BTreeSet::new();
     let files = |embedded_servers: &EmbeddedServers, refused: &BTreeSet<PathBuf>| {
@@ -85,7 +105,7 @@ pub(super) async fn watch(
             () = database_poll(&mut predecessor_ended), if embedded_servers.any_elsewhere() => {
                 Event::PredecessorEnded
             }
-            _ = hangup.recv() => Event::Asked,
+            _ = requests.recv() => Event::Asked,
             _ = polls.tick() => Event::Poll,
         };
         if event == Event::PredecessorEnded {
@@ -254,4 +274,21 @@ async fn reload(
     };
     service_manager::ready(status);
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_request_before_the_gateway_runs_ends_nothing_and_is_kept() {
+        let mut config = ConfigFile::new("vestibule.toml".into()).unwrap();
+        let process = std::process::id().to_string();
+        let status = Command::new("kill").args(["-HUP", &process]).status();
+        assert!(status.unwrap().success());
+        let executor = Builder::new_current_thread().enable_all().build().unwrap();
+        assert!(executor.block_on(config.requests.recv()).is_some());
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -22,11 +21,12 @@ use crate::runtime::{self, RuntimeHandle, background};
 use crate::system::{self, Clock};
 use crate::telemetry::logging;
 
+use super::config_reload::{self, ConfigFile};
 use super::embedded_servers::{EmbeddedServers, EndedSessions};
 use super::predecessor::Predecessor;
 use super::stop::{self, StopRequest};
 use super::successor::{Estate, PassedSockets, Successor};
-use super::{WithConfig, checked, config_reload, print_error, service_manager};
+use super::{WithConfig, checked, print_error, service_manager};
 
 /// How long the end waits for the process that has taken over and for embedded identity servers.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -44,8 +44,14 @@ pub(super) struct Arguments {
 
 /// Runs the gateway.
 pub(super) fn command(arguments: &Arguments) -> ExitCode {
-    let path = &arguments.with.config;
-    let settings = match checked(path) {
+    let config = match ConfigFile::new(arguments.with.config.clone()) {
+        Ok(config) => config,
+        Err(error) => {
+            print_error(&format!("vestibule: SIGHUP cannot be caught: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let settings = match checked(&config.path) {
         Ok(settings) => settings,
         Err(status) => return status,
     };
@@ -55,7 +61,7 @@ pub(super) fn command(arguments: &Arguments) -> ExitCode {
     }
     let workers = settings.server.workers;
     match open(settings, arguments) {
-        Ok(opened) => run_until_signal(workers, |stop| opened.run(Some(path.clone()), stop)),
+        Ok(opened) => run_until_signal(workers, |stop| opened.run(Some(config), stop)),
         Err(error) => {
             print_error(&format!("vestibule: {error}"));
             ExitCode::FAILURE
@@ -84,7 +90,9 @@ pub(super) fn log(settings: &Settings) -> Result<(), String> {
         LogFormat::Json => logging::LogFormat::Json,
         LogFormat::Text => logging::LogFormat::Text,
     };
-    logging::init(format, &settings.log.level).map_err(|error| error.to_string())
+    let start = system::stopwatch();
+    let uptime = Box::new(move || start.elapsed());
+    logging::init(format, &settings.log.level, uptime).map_err(|error| error.to_string())
 }
 
 /// Runs `work` on a runtime of its own until a signal asks for a stop, then until it has stopped.
@@ -225,7 +233,7 @@ impl BoundServer {
     /// When a listener fails.
     pub async fn run(
         self,
-        config: Option<PathBuf>,
+        config: Option<ConfigFile>,
         stop: watch::Receiver<StopRequest>,
     ) -> Result<(), String> {
         let Self {
@@ -249,13 +257,13 @@ impl BoundServer {
         };
         let (predecessor_end, predecessor_ended) = watch::channel(predecessor.is_none());
         let (_kept, watch) = match config {
-            Some(path) => {
+            Some(config) => {
                 let until = config_reload::Until {
                     stop: ended.clone(),
                     predecessor_ended: predecessor_ended.clone(),
                 };
                 let runtime_handle = Arc::clone(&runtime_handle);
-                let watch = config_reload::watch(path, runtime_handle, embedded_servers, until);
+                let watch = config_reload::watch(config, runtime_handle, embedded_servers, until);
                 (None, Some(system::detach(watch)))
             }
             // Dropped, the servers would stop.

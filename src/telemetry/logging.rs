@@ -14,6 +14,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::log_output::{LogOutput, Uptime};
+
 /// The format of log lines on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -30,6 +32,8 @@ pub enum LoggingError {
     UnknownLevel,
     /// This process has started logging before.
     AlreadyStarted,
+    /// Standard output cannot be used.
+    NoOutput,
 }
 
 impl std::fmt::Display for LoggingError {
@@ -37,19 +41,25 @@ impl std::fmt::Display for LoggingError {
         out.write_str(match self {
             Self::UnknownLevel => "the log level is not one of error, warn, info, debug, trace",
             Self::AlreadyStarted => "logging was started before",
+            Self::NoOutput => "standard output cannot be used for logging",
         })
     }
 }
 
 impl std::error::Error for LoggingError {}
 
-/// Starts logging to stdout for the whole process, which works once. Records of the `log` crate,
+/// Starts logging to stdout for the whole process, which works once. A reader that stalls does not
+/// stall the process: lines are dropped and counted, see [`LogOutput`]. Records of the `log` crate,
 /// which Pingora uses, pass the same filter. Audit records are written at every level.
 ///
 /// # Errors
-/// If `level` is not a level, or if logging has started before.
-pub fn init(format: LogFormat, level: &str) -> Result<(), LoggingError> {
-    dispatch(format, parse(level)?, io::stdout)
+/// If `level` is not a level, if there is no standard output, or if logging has started before.
+pub fn init(format: LogFormat, level: &str, uptime: Uptime) -> Result<(), LoggingError> {
+    let level = parse(level)?;
+    let output: &'static LogOutput = Box::leak(Box::new(
+        LogOutput::stdout(uptime).map_err(|_| LoggingError::NoOutput)?,
+    ));
+    dispatch(format, level, move || output)
         .try_init()
         .map_err(|_| LoggingError::AlreadyStarted)?;
     // The default panic message may quote the data being processed, such as a token. The location

@@ -1,11 +1,11 @@
 //! The metric families: their names, help texts, labels and histogram buckets, and their
 //! registration. The help texts also stand in `docs/reference/metrics.md`, which a test compares.
 
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use prometheus::core::Collector;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 /// The prefix of every metric name.
@@ -144,6 +144,11 @@ const SPANS_DROPPED: Definition = Definition {
     help: "Spans of traced requests that no collector got, by reason.",
     labels: &["reason"],
 };
+const LOG_LINES_DROPPED: Definition = Definition {
+    name: "log_lines_dropped_total",
+    help: "Log lines that standard output did not take: its reader stalled or had gone, or the disk was full.",
+    labels: &[],
+};
 const COOKIE_KEY_AGE: Definition = Definition {
     name: "cookie_key_age_seconds",
     help: "Age of the key that encrypts cookies. Absent if the age is unknown.",
@@ -217,6 +222,7 @@ pub(super) struct MetricFamilies {
 impl MetricFamilies {
     /// Creates every family and registers it with `registry`.
     pub(super) fn register(registry: &Registry) -> Self {
+        registered(registry, Ok(log_lines_dropped()));
         Self {
             requests: counter(registry, &REQUESTS),
             request_seconds: histogram(registry, &REQUEST_SECONDS, REQUEST_BUCKETS),
@@ -274,6 +280,19 @@ fn counter(registry: &Registry, definition: &Definition) -> IntCounterVec {
 fn gauge(registry: &Registry, definition: &Definition) -> IntGaugeVec {
     let family = IntGaugeVec::new(options(definition), definition.labels);
     registered(registry, family)
+}
+
+/// The counter of lost log lines. Logging is one for the process, and so is its counter, which each
+/// registry exports.
+#[expect(
+    clippy::expect_used,
+    reason = "the name is a constant of this file, which the tests create"
+)]
+pub(super) fn log_lines_dropped() -> IntCounter {
+    static COUNTER: LazyLock<IntCounter> = LazyLock::new(|| {
+        IntCounter::with_opts(options(&LOG_LINES_DROPPED)).expect("the name is well-formed")
+    });
+    COUNTER.clone()
 }
 
 /// A gauge without labels. It is exported from the start, with the value 0.

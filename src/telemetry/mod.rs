@@ -8,6 +8,7 @@ pub mod access_log;
 pub mod audit;
 pub mod labels;
 mod listener_metrics;
+mod log_output;
 pub mod logging;
 mod metric_families;
 pub mod metrics;

@@ -37,6 +37,7 @@ mod kept_connections;
 mod key_rotation;
 mod known_devices;
 mod languages;
+mod log_collector;
 mod lost_work;
 mod mobile;
 mod mobile_crowd;

@@ -69,6 +69,17 @@ impl Process {
         process
     }
 
+    /// A process that a story has started in its own way.
+    pub fn of(child: Child, admin: SocketAddr) -> Self {
+        Self {
+            child,
+            folder: Arc::new(tempfile::tempdir().unwrap()),
+            output: String::new(),
+            address: admin,
+            admin,
+        }
+    }
+
     /// `vestibule demo` with ports of its own and these arguments.
     pub async fn demo(arguments: &[&str]) -> Self {
         let mut command = vestibule();
@@ -165,7 +176,7 @@ impl Process {
 
     /// Everything on stdout and stderr so far.
     pub fn printed(&self) -> String {
-        fs::read_to_string(self.folder.path().join(&self.output)).unwrap()
+        fs::read_to_string(self.folder.path().join(&self.output)).unwrap_or_default()
     }
 
     pub fn config(&self) -> PathBuf {
