@@ -1,9 +1,10 @@
 //! The commands of the program. Each reads its arguments, calls one module, and reports success or
 //! failure by its exit status.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
@@ -116,10 +117,29 @@ struct WithConfig {
     config: PathBuf,
 }
 
-/// Runs the command that the process's arguments name.
+/// Runs the command that the process's arguments name. Output that could not be written is a
+/// failure: a script must not take an empty file for a result.
 #[must_use]
 pub fn run() -> ExitCode {
-    match Arguments::parse().command {
+    let status = match Arguments::try_parse() {
+        Ok(arguments) => dispatch(arguments.command),
+        // Also `--help` and `--version`.
+        Err(message) => {
+            note_failure(message.print());
+            u8::try_from(message.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+    };
+    match OUTPUT_ERROR.get() {
+        Some(error) => {
+            print_error(&format!("vestibule: cannot write the output: {error}"));
+            ExitCode::FAILURE
+        }
+        None => status,
+    }
+}
+
+fn dispatch(command: Command) -> ExitCode {
+    match command {
         Command::Serve(arguments) => serve::command(&arguments),
         Command::Check(arguments) => check_config::command(&arguments),
         Command::Explain(arguments) => explain::command(&arguments),
@@ -199,13 +219,26 @@ fn checked(path: &Path) -> Result<Settings, ExitCode> {
     }
 }
 
-/// Writes to standard output. A reader that closed the pipe (`vestibule schema | head`) is not an
-/// error.
+/// The first error of writing to standard output.
+static OUTPUT_ERROR: OnceLock<io::Error> = OnceLock::new();
+
+/// Writes to standard output. [`run`] reports an error. A reader that closed the pipe (`vestibule
+/// schema | head`) is none.
 fn print(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let mut stdout = io::stdout();
+    note_failure(writeln!(stdout, "{text}").and_then(|()| stdout.flush()));
+}
+
+fn note_failure(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        // Later errors have the same cause.
+        let _ = OUTPUT_ERROR.set(error);
+    }
 }
 
 /// Writes to standard error.
 fn print_error(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{text}");
 }

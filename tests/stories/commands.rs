@@ -307,3 +307,55 @@ fn users_commands_need_one_embedded_provider() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(output.stderr).contains("no provider has kind = \"embedded\""));
 }
+
+#[test]
+fn output_that_is_lost_is_a_failure() {
+    let (_folder, path) = folder_with(CONFIG);
+    let file = path.to_str().unwrap();
+    for arguments in [
+        &["--version"][..],
+        &["--help"],
+        &["help", "serve"],
+        &["check", "--config", file],
+        &["check", "--json", "--config", file],
+        &[
+            "explain",
+            "--config",
+            file,
+            "--host",
+            "store.example.com",
+            "--path",
+            "/",
+        ],
+        &["config", "--config", file],
+        &["schema"],
+        &["schema", "--openapi"],
+        &["completions", "bash"],
+        &["man"],
+        &["tokens", "new", "--name", "ci"],
+    ] {
+        let full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let output = vestibule().args(arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let message = text(output.stderr);
+        assert!(
+            message.contains("cannot write the output: No space left"),
+            "{arguments:?}: {message}"
+        );
+    }
+    let mut headless = vestibule();
+    headless
+        .arg("schema")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = headless.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(
+        (output.status.code(), text(output.stderr).as_str()),
+        (Some(0), "")
+    );
+}
