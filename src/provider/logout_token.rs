@@ -8,7 +8,7 @@ use super::key_set::KeySet;
 use super::verify::{
     HeaderRule, NumericDateError, VerifyError, audiences, numeric_date, signed_claims,
 };
-use super::webhook::{EndedTokens, MalformedError};
+use super::webhook::EndedTokens;
 use crate::model::algorithm::Algorithm;
 use crate::model::timestamp::Timestamp;
 
@@ -51,8 +51,31 @@ pub enum LogoutTokenError {
     /// Its form, its key or its signature is not right.
     Token(VerifyError),
     /// A claim is missing, wrong or forbidden: this one.
-    Claim(MalformedError),
+    Claim(ClaimError),
 }
+
+/// A claim that is not as it must be: its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimError(pub &'static str);
+
+impl std::fmt::Display for ClaimError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = self.0;
+        let wrong = match name {
+            "iss" => "is not the issuer of the provider",
+            "aud" => "names no client of the gateway",
+            "nonce" => "is that of an ID token, not of a logout token",
+            "events" => "does not say that this is a logout token",
+            "exp" => "is over, or no time",
+            "iat" => "is missing, no time, ahead of this clock, or older than two minutes",
+            "nbf" => "is ahead of this clock, or no time",
+            _ => "is missing or of another form",
+        };
+        write!(out, "`{name}` {wrong}")
+    }
+}
+
+impl std::error::Error for ClaimError {}
 
 /// Verifies a logout token at `now`.
 ///
@@ -69,7 +92,7 @@ pub fn verify_logout_token(
         is_type: is_logout_token_type,
     };
     let claims = signed_claims(token, keys, header).map_err(LogoutTokenError::Token)?;
-    read_claims(&claims, expect, now).map_err(|name| LogoutTokenError::Claim(MalformedError(name)))
+    read_claims(&claims, expect, now).map_err(|name| LogoutTokenError::Claim(ClaimError(name)))
 }
 
 /// `logout+jwt` is recommended, and providers from before that leave `typ` out or write `JWT`

@@ -1,7 +1,8 @@
 //! FusionAuth's webhooks: their signature, and what their events end.
 //!
-//! The signature is a JWT whose one claim is the SHA-256 of the body, in base64. It has no times:
-//! who sends a message again is told apart by the id of the event.
+//! The signature is a JWT whose one claim is the SHA-256 of the body, in base64. FusionAuth gives it
+//! no times: who sends a message again is told apart by the id of the event. Times that it has all the
+//! same count (RFC 7519, sections 4.1.4 and 4.1.5).
 
 use std::time::Duration;
 
@@ -12,13 +13,22 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::key_set::KeySet;
-use super::verify::{HeaderRule, VerifyError, signed_claims};
+use super::verify::{HeaderRule, VerifyError, numeric_date, signed_claims};
 use crate::model::algorithm::Algorithm;
 use crate::model::strict_json;
 use crate::model::timestamp::Timestamp;
 
 /// The longest id in an event, in bytes.
 const MAX_ID: usize = 256;
+
+/// Which signatures of webhooks are accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct SignatureExpectations<'a> {
+    /// The `alg` values that are accepted.
+    pub algorithms: &'a [Algorithm],
+    /// How far the provider's clock may differ from that of the gateway.
+    pub leeway: Duration,
+}
 
 /// Checks that `signature`, the value of `X-FusionAuth-Signature-JWT`, is of `body`, byte for byte.
 ///
@@ -28,13 +38,20 @@ pub fn verify_signature(
     signature: &str,
     body: &[u8],
     keys: &KeySet,
-    algorithms: &[Algorithm],
+    expect: SignatureExpectations<'_>,
+    now: Timestamp,
 ) -> Result<(), VerifyError> {
     let header = HeaderRule {
-        algorithms,
+        algorithms: expect.algorithms,
         is_type: is_jwt,
     };
     let claims = signed_claims(signature, keys, header)?;
+    let date = |name| numeric_date(&claims, name).map_err(|_| VerifyError::Invalid);
+    let has_ended = date("exp")?.is_some_and(|end| end.plus(expect.leeway) <= now);
+    let begins_later = date("nbf")?.is_some_and(|start| start > now.plus(expect.leeway));
+    if has_ended || begins_later {
+        return Err(VerifyError::Invalid);
+    }
     let hash = claims.get("request_body_sha256").and_then(Value::as_str);
     let hash = hash
         .and_then(|hash| STANDARD.decode(hash).ok())

@@ -14,11 +14,11 @@ use crate::model::token::TokenPair;
 use crate::provider::jwks_cache::{JwksCache, Refreshed, TokenOrigin};
 use crate::provider::key_set::KeySet;
 use crate::provider::logout_token::{
-    LogoutExpectations, LogoutToken, LogoutTokenError, verify_logout_token,
+    ClaimError, LogoutExpectations, LogoutToken, LogoutTokenError, verify_logout_token,
 };
 use crate::provider::verify::id_token::{read_kept_id_token, verify_id_token};
 use crate::provider::verify::{Expectations, VerifiedClaims, VerifyError, verify};
-use crate::provider::webhook::{self, MalformedError};
+use crate::provider::webhook::{self, SignatureExpectations};
 use crate::provider::{
     AuthorizationRequest, CodeExchange, EndSessionRequest, LoginAttempt, LoginSuccess,
     NewPasswordAttempt, Provider, ProviderError, SecondFactorAttempt,
@@ -147,9 +147,14 @@ impl ProviderClient {
         &self,
         signature: &str,
         body: &[u8],
+        now: Timestamp,
     ) -> Result<(), VerifyTokenError> {
+        let expect = SignatureExpectations {
+            algorithms: &self.algorithms,
+            leeway: self.settings.leeway,
+        };
         let verified = self.with_keys(TokenOrigin::Presented, |keys| {
-            webhook::verify_signature(signature, body, keys, &self.algorithms)
+            webhook::verify_signature(signature, body, keys, expect, now)
         });
         verified.await.map(|verified| verified.claims)
     }
@@ -160,7 +165,7 @@ impl ProviderClient {
         token: &str,
         audiences: &[String],
         now: Timestamp,
-    ) -> Result<Result<LogoutToken, MalformedError>, VerifyTokenError> {
+    ) -> Result<Result<LogoutToken, ClaimError>, VerifyTokenError> {
         let expect = LogoutExpectations {
             issuer: &self.settings.issuer,
             audiences,

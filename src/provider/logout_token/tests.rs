@@ -153,7 +153,7 @@ fn each_claim_wrong_in_turn_is_named() {
     ];
     for (name, claims) in cases {
         let refused = provider.claims(&claims);
-        let expected = LogoutTokenError::Claim(MalformedError(name));
+        let expected = LogoutTokenError::Claim(ClaimError(name));
         assert_eq!(refused, Err(expected), "{claims}");
     }
 }

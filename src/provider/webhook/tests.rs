@@ -9,6 +9,11 @@ fn keys(keys: &[&TestKey]) -> KeySet {
 }
 
 const ALLOWED: &[Algorithm] = &[Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa];
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const EXPECTED: SignatureExpectations<'_> = SignatureExpectations {
+    algorithms: ALLOWED,
+    leeway: Duration::from_secs(30),
+};
 const BODY: &[u8] = br#"{"event":{}}"#;
 
 fn hash(body: &[u8]) -> Value {
@@ -24,7 +29,7 @@ fn a_signature_is_of_one_body_byte_for_byte() {
     ] {
         let known = keys(&[&key]);
         let signature = key.token(&json!({ "request_body_sha256": hash(BODY) }));
-        let verify = |body| verify_signature(&signature, body, &known, ALLOWED);
+        let verify = |body| verify_signature(&signature, body, &known, EXPECTED, NOW);
         assert_eq!(verify(BODY), Ok(()));
         for other in [&b""[..], br#"{"event": {}}"#, br#"{"event":{}} "#] {
             assert_eq!(verify(other), Err(VerifyError::Invalid));
@@ -33,10 +38,30 @@ fn a_signature_is_of_one_body_byte_for_byte() {
 }
 
 #[test]
+fn the_times_of_a_signature_count_where_it_has_them() {
+    let key = TestKey::es256("a");
+    let known = keys(&[&key]);
+    let now = NOW.secs();
+    for (name, value, is_valid) in [
+        ("exp", json!(now + 1), true),
+        ("exp", json!(now - 29), true),
+        ("exp", json!(now - 30), false),
+        ("exp", json!("never"), false),
+        ("nbf", json!(now + 30), true),
+        ("nbf", json!(now + 31), false),
+        ("nbf", json!([]), false),
+    ] {
+        let claims = json!({ "request_body_sha256": hash(BODY), name: value });
+        let verified = verify_signature(&key.token(&claims), BODY, &known, EXPECTED, NOW);
+        assert_eq!(verified.is_ok(), is_valid, "{claims}");
+    }
+}
+
+#[test]
 fn what_is_no_signature_is_refused() {
     let (key, other) = (TestKey::es256("a"), TestKey::es256("a"));
     let known = keys(&[&key]);
-    let verify = |signature: &str| verify_signature(signature, BODY, &known, ALLOWED);
+    let verify = |signature: &str| verify_signature(signature, BODY, &known, EXPECTED, NOW);
     let good = json!({ "request_body_sha256": hash(BODY) });
     let header = |typ: Value| json!({ "alg": "ES256", "kid": "a", "typ": typ }).to_string();
     let invalid = [

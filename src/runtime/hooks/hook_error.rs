@@ -70,7 +70,9 @@ pub(super) fn not_verified(error: &VerifyTokenError) -> HookError {
         | VerifyTokenError::NotYetValid(_)
         | VerifyTokenError::NotForUs
         | VerifyTokenError::TooLarge
-        | VerifyTokenError::Invalid => HookError::NotAuthentic("the signature is not right"),
+        | VerifyTokenError::Invalid => {
+            HookError::NotAuthentic("the form, type, times or signature of the token is not right")
+        }
         // Anybody can name a key, so this is no `503`. The provider sends its message again, and
         // its key may be known by then.
         VerifyTokenError::UnknownKey | VerifyTokenError::KeyNotLookedUp => {

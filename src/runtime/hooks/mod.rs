@@ -121,7 +121,8 @@ impl Hooks {
         };
         match request.kind {
             HookKind::Fusionauth => {
-                let senders = authenticate(&meant, request.headers, body).await;
+                let now = self.clock.now();
+                let senders = authenticate(&meant, request.headers, body, now).await;
                 if senders.is_ok() {
                     self.gate.authentic(&passed);
                 }
@@ -308,6 +309,7 @@ async fn authenticate<'a>(
     meant: &[&'a HookProvider],
     headers: &HeaderMap,
     body: &[u8],
+    now: Timestamp,
 ) -> Result<Vec<&'a HookProvider>, HookError> {
     let mut senders: Vec<&HookProvider> = Vec::new();
     if headers.contains_key(SIGNATURE) {
@@ -315,7 +317,7 @@ async fn authenticate<'a>(
         let signature = signature.ok_or(HookError::NotAuthentic("the signature is repeated"))?;
         let mut errors = Vec::new();
         for provider in meant {
-            let verified = provider.client.verify_webhook(signature, body).await;
+            let verified = provider.client.verify_webhook(signature, body, now).await;
             match verified.map_err(|error| not_verified(&error)) {
                 Ok(()) => senders.push(provider),
                 Err(error) => errors.push(error),
