@@ -3,7 +3,8 @@
 //! * A form of the site's own pages is not refused but carried through the login, sealed, in the
 //!   login page itself. A form of another site is not: offered again here, the user would send that
 //!   site's words.
-//! * A form that is too large to be carried, or has files, is lost. The login page says so.
+//! * A form that is too large to be carried, has files or cannot be read is lost. The login page says
+//!   so.
 //! * After the login the form is offered for sending again, once, behind a button, and only to the
 //!   user who wrote it. Two people may share a browser, and one's words must not be sent in the
 //!   other's name: any other user can only copy the text.
@@ -69,6 +70,9 @@ pub(super) fn preserve<'a>(
         }
         Known::Absent(NotPreservedError::HasFiles) => {
             Preserve::Page(lost_page(request, site, LostPost::HasFiles))
+        }
+        Known::Absent(NotPreservedError::OtherForm) => {
+            Preserve::Page(lost_page(request, site, LostPost::OtherForm))
         }
         Known::Absent(NotPreservedError::NoForm) | Known::Failed(_) => Preserve::Nothing,
     }

@@ -207,6 +207,8 @@ pub enum LostPost {
     TooLarge,
     /// It has files.
     HasFiles,
+    /// It is of another kind: in `text/plain`, or in another encoding than UTF-8.
+    OtherForm,
 }
 
 impl LoginPage {

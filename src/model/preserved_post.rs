@@ -25,6 +25,8 @@ pub enum NotPreservedError {
     TooLarge,
     /// It is a form with files.
     HasFiles,
+    /// It is a form in `text/plain`, or in another encoding than UTF-8.
+    OtherForm,
 }
 
 /// A form's encoding (HTML, `enctype`).

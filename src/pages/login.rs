@@ -93,6 +93,7 @@ const fn lost_message(lost: LostPost) -> &'static str {
     match lost {
         LostPost::TooLarge => "unsent.too_large",
         LostPost::HasFiles => "unsent.has_files",
+        LostPost::OtherForm => "unsent.other_form",
     }
 }
 

@@ -349,6 +349,7 @@ fn preserved_post_pages(layout: Layout<'_>) -> Vec<Sample> {
         ("unsent-elsewhere", SignIn::Redirect, Some("sample"), None),
         ("lost", SignIn::Form, None, Some(LostPost::TooLarge)),
         ("lost-files", SignIn::Form, None, Some(LostPost::HasFiles)),
+        ("lost-other", SignIn::Form, None, Some(LostPost::OtherForm)),
     ]
     .map(|(name, sign_in, preserved, lost)| {
         let page = sign_in_after_post(layout, sign_in, preserved, lost);

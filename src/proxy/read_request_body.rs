@@ -38,7 +38,7 @@ pub(super) async fn read_form<T>(
 /// cannot be preserved, nothing is read.
 ///
 /// # Errors
-/// Why the form cannot be preserved. One that is not UTF-8, or does not arrive in time, is none.
+/// Why the form cannot be preserved. One that does not arrive in time is none.
 pub(super) async fn read_application_form(
     session: &mut Session,
     limit: usize,
@@ -51,6 +51,7 @@ pub(super) async fn read_application_form(
         "multipart/form-data" => {
             Some(multer::parse_boundary(content_type).map_err(|_| NotPreservedError::NoForm)?)
         }
+        "text/plain" => return Err(NotPreservedError::OtherForm),
         _ => return Err(NotPreservedError::NoForm),
     };
     let body = read_body(session, limit).await.map_err(|reason| {
@@ -63,7 +64,7 @@ pub(super) async fn read_application_form(
     match boundary {
         None => Ok(PostedForm {
             encoding: FormEncoding::UrlEncoded,
-            fields: form::pairs(&body).ok_or(NotPreservedError::NoForm)?,
+            fields: form::pairs(&body).ok_or(NotPreservedError::OtherForm)?,
         }),
         Some(boundary) => Ok(PostedForm {
             encoding: FormEncoding::Multipart,
@@ -89,7 +90,8 @@ async fn multipart_fields(
             return Err(NotPreservedError::HasFiles);
         }
         if !is_file {
-            let value = String::from_utf8(bytes.into()).map_err(|_| NotPreservedError::NoForm)?;
+            let value =
+                String::from_utf8(bytes.into()).map_err(|_| NotPreservedError::OtherForm)?;
             fields.push((name, value));
         }
     }

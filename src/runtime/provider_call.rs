@@ -59,6 +59,25 @@ pub(super) fn result_of(error: &ProviderError) -> CallResult {
     }
 }
 
+/// Logs a call that failed for another reason than what a user did.
+pub(super) fn log_failure(provider: &str, operation: ProviderOperation, error: &ProviderError) {
+    let operation = operation.as_str();
+    match error {
+        ProviderError::Misconfigured(cause) => {
+            tracing::error!(
+                provider,
+                operation,
+                cause,
+                "the provider refuses the gateway"
+            );
+        }
+        ProviderError::Unavailable(cause) => {
+            tracing::warn!(provider, operation, cause, "the provider does not answer");
+        }
+        ProviderError::Refused(_) => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,7 +27,7 @@ use crate::system::{self, Clock};
 use crate::telemetry::ProviderMetrics;
 use crate::telemetry::labels::{CallResult, ProviderOperation};
 
-use super::provider_call::{ProviderCall, result_of};
+use super::provider_call::{ProviderCall, log_failure, result_of};
 use super::token_check::{IdToken, KeyLookup, Verified, VerifyTokenError};
 
 /// A provider with its keys and metrics.
@@ -377,24 +377,8 @@ impl ProviderClient {
             duration_ms = duration.as_secs_f64() * 1e3,
             "the provider was called"
         );
-        match result {
-            Err(ProviderError::Misconfigured(cause)) => {
-                tracing::error!(
-                    provider = self.name,
-                    operation = operation.as_str(),
-                    cause,
-                    "the provider refuses the gateway"
-                );
-            }
-            Err(ProviderError::Unavailable(cause)) => {
-                tracing::warn!(
-                    provider = self.name,
-                    operation = operation.as_str(),
-                    cause,
-                    "the provider does not answer"
-                );
-            }
-            Ok(_) | Err(ProviderError::Refused(_)) => {}
+        if let Err(error) = result {
+            log_failure(&self.name, operation, error);
         }
     }
 }

@@ -90,6 +90,7 @@ pub fn facts() -> impl Strategy<Value = Facts> {
                 NotPreservedError::NoForm,
                 NotPreservedError::TooLarge,
                 NotPreservedError::HasFiles,
+                NotPreservedError::OtherForm,
             ]),
         ),
         known(restored_post(), Just(Reason::RejectedInput)),

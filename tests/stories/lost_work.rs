@@ -375,6 +375,13 @@ async fn what_is_no_form_or_too_large_gets_its_401() {
         (401, false)
     );
     assert!(larger.body.contains("press Back"), "{}", larger.body);
+    // `enctype="text/plain"`, and a page in another encoding than UTF-8.
+    let plain = [("Content-Type", "text/plain"), origin];
+    for (fields, body) in [(plain, &b"text=hello"[..]), ([FORM, origin], b"text=%E9")] {
+        let reply = browser.clone().send("POST", "/posts", &fields, body).await;
+        assert_eq!(reply.status, 401);
+        assert!(reply.body.contains("A form of this kind"), "{}", reply.body);
+    }
     let json = [("Content-Type", "application/json"), origin];
     let call = browser
         .clone()

@@ -288,6 +288,7 @@ fn describe_login_page(page: &LoginPage) -> String {
             page.lost_post.map(|lost| match lost {
                 LostPost::TooLarge => "lost as too large",
                 LostPost::HasFiles => "lost with files",
+                LostPost::OtherForm => "lost as of another kind",
             })
         )
     )

@@ -74,6 +74,7 @@ fn a_form_that_cannot_be_preserved_is_said_to_be_lost() {
     for (error, lost) in [
         (NotPreservedError::TooLarge, "as too large"),
         (NotPreservedError::HasFiles, "with files"),
+        (NotPreservedError::OtherForm, "as of another kind"),
     ] {
         let mut case = posts();
         case.facts.preserved_post = Known::Absent(error);
