@@ -83,6 +83,9 @@ impl ClientAddress {
     /// client in both. `None` where neither says anything, or where the peer is not trusted to name
     /// others.
     ///
+    /// Many proxies append to `X-Forwarded-For` alone, and pass on what a client wrote into
+    /// `Forwarded`. So where there are both, `Forwarded` counts only if it ends with the same address.
+    ///
     /// Fields are read from the right. A malformed one counts for nothing, and neither do those
     /// before it, which are older.
     pub fn trusted_forwarded<'a>(
@@ -98,17 +101,38 @@ impl ClientAddress {
             .map(visible)
             .collect();
         valid.reverse();
-        if valid.is_empty() {
-            return self.forwarded_for.as_deref().and_then(elements_of);
+        let named = self.forwarded_for.as_deref().and_then(without_peer);
+        match (valid.last(), named) {
+            (None, named) => named.map(elements_of),
+            (Some(last), Some(named)) if last_node(last) != last_entry(named) => {
+                Some(elements_of(named))
+            }
+            (Some(_), _) => Some(valid.join(", ")),
         }
-        Some(valid.join(", "))
     }
 }
 
-/// The elements of `Forwarded` for the addresses before the last one, which is the peer's.
-fn elements_of(forwarded_for: &str) -> Option<String> {
-    let (earlier, _) = forwarded_for.rsplit_once(", ")?;
-    let elements: Vec<String> = earlier
+/// What a trusted peer said: all but the last address, which is the peer's.
+fn without_peer(forwarded_for: &str) -> Option<&str> {
+    forwarded_for.rsplit_once(", ").map(|(earlier, _)| earlier)
+}
+
+/// The address that the last proxy appended to `X-Forwarded-For`.
+fn last_entry(forwarded_for: &str) -> Option<IpAddr> {
+    forwarded_for.rsplit(", ").next().and_then(parse_ip)
+}
+
+/// The address that `for` of the last element of a `Forwarded` field names.
+fn last_node(field: &str) -> Option<IpAddr> {
+    let element = field.rsplit(',').next()?;
+    let mut pairs = element.split(';').filter_map(|pair| pair.split_once('='));
+    let (_, node) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
+    parse_ip(node.trim().trim_matches('"'))
+}
+
+/// The elements of `Forwarded` for these addresses.
+fn elements_of(forwarded_for: &str) -> String {
+    let elements: Vec<String> = forwarded_for
         .split(", ")
         .map(|entry| match parse_ip(entry) {
             Some(IpAddr::V4(ip)) => format!("for={ip}"),
@@ -116,7 +140,7 @@ fn elements_of(forwarded_for: &str) -> Option<String> {
             None => "for=unknown".to_owned(),
         })
         .collect();
-    Some(elements.join(", "))
+    elements.join(", ")
 }
 
 /// The text of a value in printable ASCII, `unknown` for any other (RFC 7239, section 6.2).
@@ -300,6 +324,33 @@ mod tests {
             joined(&[b"for=1.1.1.1", b"for=\"", b"for=2.2.2.2"]).as_deref(),
             Some("for=2.2.2.2")
         );
+    }
+
+    #[test]
+    fn forwarded_of_a_proxy_that_does_not_write_it_is_its_clients() {
+        let told = |forwarded: &'static str, forwarded_for: &str| {
+            let address = resolved("10.0.0.1", &[forwarded_for]);
+            let fields = [forwarded.as_bytes()].into_iter();
+            address.trusted_forwarded(fields).unwrap()
+        };
+        for both in [
+            "for=7.7.7.7;host=a, for=2.2.2.2",
+            "for=7.7.7.7, proto=https;For=\"2.2.2.2:80\"",
+            "FOR=2.2.2.2;by=10.0.0.1",
+        ] {
+            assert_eq!(told(both, "7.7.7.7, 2.2.2.2"), both);
+        }
+        let both = "for=\"[2001:db8::1]:99\"";
+        assert_eq!(told(both, "2001:db8::1"), both);
+        for invented in [
+            "for=7.7.7.7",
+            "for=2.2.2.2, for=7.7.7.7",
+            "for=unknown",
+            "host=a",
+            "for=\"2.2.2.2,\"",
+        ] {
+            assert_eq!(told(invented, "2.2.2.2"), "for=2.2.2.2", "{invented}");
+        }
     }
 
     #[test]
