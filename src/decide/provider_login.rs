@@ -46,7 +46,10 @@ pub(super) fn begin<'a>(request: &RequestView<'a>, facts: &Facts, start: Start) 
             problem.retry_after = refused.retry_after;
             Verdict::reply(LocalResponse::Problem(problem), refused.reason)
         }
-        Known::Failed(reason) => unavailable(*reason, options.return_to),
+        Known::Failed(reason) => {
+            let problem = failed(*reason, options.return_to);
+            Verdict::reply(LocalResponse::Problem(problem), *reason)
+        }
     };
     Decision::Settled(verdict)
 }
@@ -76,11 +79,11 @@ fn leave<'a>(begun: &BegunRedirect, status: u16, mut cookies: Vec<CookieChange>)
 }
 
 /// A failure of the provider or the store, from which the user may begin again.
-fn unavailable<'a>(reason: Reason, return_to: Option<ReturnPath>) -> Verdict<'a> {
+fn failed(reason: Reason, return_to: Option<ReturnPath>) -> Problem {
     let mut problem = Problem::new(reason);
     problem.retry_after = (problem.status == 503).then_some(RETRY_AFTER_FAILURE);
     problem.return_to = return_to;
-    Verdict::reply(LocalResponse::Problem(problem), reason)
+    problem
 }
 
 /// `409`: a password that is posted here is not looked at.
@@ -133,7 +136,9 @@ pub(super) fn callback<'a>(
         Some(RedirectResult::Failed(failure)) => {
             // The page leads to a new login, and never to this callback again.
             let return_to = failure.return_to.as_ref().unwrap_or(&site.landing);
-            let verdict = unavailable(failure.reason, Some(return_to.clone()));
+            let mut problem = failed(failure.reason, Some(return_to.clone()));
+            problem.retry_after = failure.retry_after.or(problem.retry_after);
+            let verdict = Verdict::reply(LocalResponse::Problem(problem), failure.reason);
             without_cookie(Decision::Settled(verdict), id)
         }
     }

@@ -69,8 +69,10 @@ pub struct RefusedRedirect {
 /// A login by redirect that could not be finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedRedirect {
-    /// What failed.
+    /// What failed, or `throttled`.
     pub reason: Reason,
+    /// Seconds until another attempt makes sense, with `throttled`.
+    pub retry_after: Option<u32>,
     /// Where the user wanted to go.
     pub return_to: Option<ReturnPath>,
 }

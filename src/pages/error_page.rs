@@ -123,7 +123,7 @@ fn links<'a>(view: &ProblemView<'a>, reason: Reason) -> Vec<PageLink<'a>> {
         (_, Reason::UnknownSite) => Vec::new(),
         (_, Reason::SignInFailed) => begin_again.into_iter().chain([front_page]).collect(),
         // A callback of the provider, which is good once.
-        (500.., _) if view.problem.return_to.is_some() => {
+        (429 | 500.., _) if view.problem.return_to.is_some() => {
             begin_again.into_iter().chain([front_page]).collect()
         }
         (401, _) | (_, Reason::CsrfFailed | Reason::SignInRedirects) => {

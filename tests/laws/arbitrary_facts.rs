@@ -237,7 +237,12 @@ fn redirect_result() -> impl Strategy<Value = Arc<RedirectResult>> {
         RedirectResult::Refused(RefusedRedirect { cause, return_to })
     });
     let failed = (select(FAILURES), return_to()).prop_map(|(reason, return_to)| {
-        RedirectResult::Failed(FailedRedirect { reason, return_to })
+        let retry_after = None;
+        RedirectResult::Failed(FailedRedirect {
+            reason,
+            retry_after,
+            return_to,
+        })
     });
     prop_oneof![2 => finished, 3 => refused, 1 => failed].prop_map(Arc::new)
 }

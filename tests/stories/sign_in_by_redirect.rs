@@ -186,6 +186,32 @@ async fn every_wrong_answer_is_told_and_signs_nobody_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn guessed_codes_are_throttled_and_the_page_says_how_long() {
+    let provider = OpenId::open().await;
+    let limit = "[login]\naddress_limit = { attempts = 2, per = \"1m\" }\n\n[providers.main]";
+    let stage = provider
+        .stage_with(|config| config.replacen("[providers.main]", limit, 1))
+        .await;
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        let mut browser = stage.browser();
+        let address = provider.leave(&mut browser, "/cart").await;
+        let callback = provider.signs_in(&address);
+        let wrong = callback.replace("code=code", "code=another");
+        let reply = browser.get(&wrong).await;
+        let link = "href=\"/login?return_to=/cart\"";
+        assert!(reply.body.contains(link), "{}", reply.body);
+        let has_wait = reply.header("retry-after").is_some();
+        statuses.push((reply.status, has_wait));
+    }
+    assert_eq!(
+        statuses,
+        [(403, false), (403, false), (429, true), (429, true)]
+    );
+    assert_eq!(provider.asked(TOKEN), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tokens_that_are_not_for_this_sign_in_are_refused() {
     let provider = OpenId::open().await;
     let stage = provider.stage().await;

@@ -161,10 +161,13 @@ fn a_callback_of_no_login_leads_on_or_begins_again() {
             return_to: cart(),
         })
     };
-    let failed = RedirectResult::Failed(FailedRedirect {
-        reason: Reason::ProviderUnavailable,
-        return_to: cart(),
-    });
+    let failed = |reason, retry_after| {
+        RedirectResult::Failed(FailedRedirect {
+            reason,
+            retry_after,
+            return_to: cart(),
+        })
+    };
     let cases = vec![
         (
             comes_back(Some(refused(RedirectRefusal::Unknown))),
@@ -179,8 +182,12 @@ fn a_callback_of_no_login_leads_on_or_begins_again() {
             "403 sign_in_failed, clear login AAAAAAAAAAAA",
         ),
         (
-            comes_back(Some(failed)),
+            comes_back(Some(failed(Reason::ProviderUnavailable, None))),
             "503 retry 5 provider_unavailable, clear login AAAAAAAAAAAA",
+        ),
+        (
+            comes_back(Some(failed(Reason::Throttled, Some(42)))),
+            "429 retry 42 throttled, clear login AAAAAAAAAAAA",
         ),
         (opens(CALLBACK), "403 sign_in_failed"),
         (opens("/_vestibule/callback"), "403 sign_in_failed"),

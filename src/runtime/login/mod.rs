@@ -132,7 +132,10 @@ impl Login {
             Err(error) => {
                 let reason = error.reason();
                 metrics.sign_in_refused(reason);
-                return Err(redirect::unavailable(context, reason, return_to));
+                return Err(redirect::unavailable(
+                    context,
+                    redirect::failure(reason, return_to),
+                ));
             }
         };
         if let Some(session) = back.replaces {

@@ -194,13 +194,21 @@ impl RedirectLogins {
         }
         let success = match self.exchange(context, &login, code, back.callback).await {
             Ok(success) => success,
+            // Nobody was asked.
+            Err(LoginError::Refused(refusal)) if refusal.reason == Reason::Throttled => {
+                let failure = FailedRedirect {
+                    retry_after: refusal.retry_after,
+                    ..failure(refusal.reason, return_to())
+                };
+                return Err(unavailable(context, failure));
+            }
             Err(LoginError::Refused(_)) => {
                 let told = audit::ProviderError::default();
                 audit::sign_in_failed(context.audit_context(), Reason::SignInFailed, told);
                 return Err(refused(RedirectRefusal::Refused, return_to()));
             }
             Err(LoginError::Unavailable(reason)) => {
-                return Err(unavailable(context, reason, return_to()));
+                return Err(unavailable(context, failure(reason, return_to())));
             }
         };
         Ok(Returned {
@@ -319,15 +327,19 @@ fn key_of(used_as: &str, login: &RedirectLogin) -> [u8; 32] {
     key
 }
 
+pub(super) const fn failure(reason: Reason, return_to: Option<ReturnPath>) -> FailedRedirect {
+    FailedRedirect {
+        reason,
+        retry_after: None,
+        return_to,
+    }
+}
+
 /// Records that a sign-in could not be finished.
-pub(super) fn unavailable(
-    context: RequestContext<'_>,
-    reason: Reason,
-    return_to: Option<ReturnPath>,
-) -> RedirectError {
+pub(super) fn unavailable(context: RequestContext<'_>, failure: FailedRedirect) -> RedirectError {
     let told = audit::ProviderError::default();
-    audit::sign_in_failed(context.audit_context(), reason, told);
-    RedirectError::Unavailable(FailedRedirect { reason, return_to })
+    audit::sign_in_failed(context.audit_context(), failure.reason, told);
+    RedirectError::Unavailable(failure)
 }
 
 fn refused(cause: RedirectRefusal, return_to: Option<ReturnPath>) -> RedirectError {
