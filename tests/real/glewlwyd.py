@@ -21,8 +21,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from gateway import free_port  # noqa: E402
 from redirect_sign_in import (  # noqa: E402
-    ACCOUNT, SCENARIOS, a_refusal_is_told, a_sign_in_that_was_forgotten_begins_again, an_administrator_ends_an_open_tab,
-    callback, play_before, ports,
+    ACCOUNT, SCENARIOS, a_new_signing_key_is_no_error, a_refusal_is_told, a_sign_in_that_was_forgotten_begins_again,
+    an_administrator_ends_an_open_tab, callback, play_before, ports,
 )
 from webdriver import until  # noqa: E402
 
@@ -86,7 +86,7 @@ class Glewlwyd:
         self.log = open(directory / "glewlwyd.log", "w")
         self.process = subprocess.Popen(["glewlwyd", f"--config-file={file}"], stdout=self.log, stderr=self.log)
         until(self.listens, 20, "Glewlwyd")
-        self.set_up(directory)
+        self.set_up()
 
     def pages(self, directory):
         """Its own pages. It serves no file through a symbolic link, as Debian's package has some, and the package brings no
@@ -106,7 +106,7 @@ class Glewlwyd:
         except OSError:
             return False
 
-    def set_up(self, directory):
+    def set_up(self):
         self.admin = Caller(self.url, "admin", "password")
         for name in SCOPES[1:]:
             scope = {"name": name, "display_name": name, "password_required": False, "scheme": {}}
@@ -125,12 +125,18 @@ class Glewlwyd:
             "backchannel_logout_session_required": "1", "scope": SCOPES,
         }
         self.admin.call("POST", "/client/", client)
-        key, public = directory / "key.pem", directory / "public.pem"
-        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
-        subprocess.run(["openssl", "rsa", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
+        self.admin.call("POST", "/mod/plugin/", self.plugin())
+        # Nobody is asked what the shop may know.
+        ann = Caller(self.url, ACCOUNT, PASSWORD)
+        ann.call("PUT", f"/auth/grant/{self.client_id}", {"scope": " ".join(SCOPES)})
+
+    def plugin(self):
+        """The settings of its OpenID Connect plugin, with a new signing key."""
+        key = subprocess.run(["openssl", "genrsa", "2048"], check=True, capture_output=True).stdout
+        public = subprocess.run(["openssl", "rsa", "-pubout"], input=key, check=True, capture_output=True).stdout
         parameters = {
             "iss": f"{self.url}/api/oidc", "oauth-as-iss-id": True, "jwt-type": "rsa", "jwt-key-size": "256",
-            "key": key.read_text(), "cert": public.read_text(), "access-token-duration": self.lifetime,
+            "key": key.decode(), "cert": public.decode(), "access-token-duration": self.lifetime,
             "refresh-token-duration": 86400, "code-duration": 60, "refresh-token-rolling": True,
             "refresh-token-one-use": "always", "auth-type-code-enabled": True, "auth-type-code-revoke-replayed": True,
             "auth-type-refresh-enabled": True, "auth-type-token-enabled": False, "auth-type-id-token-enabled": True,
@@ -140,14 +146,16 @@ class Glewlwyd:
             "session-cookie-name": "GLEWLWYD2_OIDC_SID", "session-cookie-expiration": 2419200,
             "back-channel-logout-allowed": True, "front-channel-logout-allowed": True, "jwks-show": True,
         }
-        plugin = {
+        return {
             "module": "oidc", "name": "oidc", "display_name": "oidc", "order_rank": 0, "readonly": False,
             "parameters": parameters,
         }
-        self.admin.call("POST", "/mod/plugin/", plugin)
-        # Nobody is asked what the shop may know.
-        ann = Caller(self.url, ACCOUNT, PASSWORD)
-        ann.call("PUT", f"/auth/grant/{self.client_id}", {"scope": " ".join(SCOPES)})
+
+    def rotate_keys(self):
+        before = self.admin.call("GET", "/oidc/jwks")
+        self.admin.call("PUT", "/mod/plugin/oidc", self.plugin())
+        self.admin.call("PUT", "/mod/plugin/oidc/reset/")
+        until(lambda: self.admin.call("GET", "/oidc/jwks") != before, 20, "the new key")
 
     def provider_keys(self):
         return f'url = "{self.url}/api/oidc"\nclient_id = "{self.client_id}"\nclient_secret = "{SECRET}"'
@@ -197,7 +205,8 @@ def main():
     # disabled users too.
     left_out = (a_refusal_is_told, a_sign_in_that_was_forgotten_begins_again)
     scenarios = [scenario for scenario in SCENARIOS if scenario not in left_out]
-    play_before(Glewlwyd, [*scenarios, an_administrator_ends_an_open_tab])
+    scenarios += [an_administrator_ends_an_open_tab, a_new_signing_key_is_no_error]
+    play_before(Glewlwyd, scenarios)
 
 
 if __name__ == "__main__":
