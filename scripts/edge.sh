@@ -24,6 +24,8 @@ arguments=60 counterpart 'slow clients' tests/real/slow_clients.py "$binary" \
     python3:python3 slowhttptest:slowhttptest openssl:openssl
 arguments=long counterpart 'certificates from pebble' tests/real/acme.py "$binary" \
     python3:python3 pebble:pebble openssl:openssl
+counterpart 'a flood of webhooks' tests/real/hook_flood.py "$binary" \
+    python3:python3 wrk:wrk
 browser='python3:python3 chromium:chromium chromedriver:chromium-driver redis-server:redis-server'
 # Without quotes: several programs.
 # shellcheck disable=SC2086

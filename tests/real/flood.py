@@ -241,7 +241,8 @@ async def main(binary, count):
             served.kill()
 
 
-if sys.argv[1] == "--drive":
-    asyncio.run(drive(int(sys.argv[2]), sys.argv[3], int(sys.argv[4])))
-else:
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 2_000))
+if __name__ == "__main__":
+    if sys.argv[1] == "--drive":
+        asyncio.run(drive(int(sys.argv[2]), sys.argv[3], int(sys.argv[4])))
+    else:
+        asyncio.run(main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 2_000))
