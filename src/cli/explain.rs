@@ -10,7 +10,7 @@ use http::{HeaderName, Method};
 use crate::config::settings::Settings;
 use crate::decide::explain::{
     ExplainedRequest, Explanation, OWN_ENDPOINT, REFUSED, REQUEST_CHECKS, explain,
-    explain_rejection, validate_request_line,
+    explain_health_check, explain_rejection, validate_request_line,
 };
 use crate::model::origin::Host;
 use crate::model::rule::RuleClient;
@@ -69,10 +69,11 @@ pub(super) fn command(arguments: &Arguments) -> ExitCode {
     if arguments.json {
         print(&serde_json::to_string_pretty(&explanation).unwrap_or_default());
     } else {
-        let first = format!(
-            "{} {} at site {}",
-            request.method, request.target, explanation.site
-        );
+        let place = match &*explanation.site {
+            "" => "any host".to_owned(),
+            site => format!("site {site}"),
+        };
+        let first = format!("{} {} at {place}", request.method, request.target);
         let place = arguments.with.config.display().to_string();
         if is_refused {
             print_error(&rejection_text(&first, &explanation));
@@ -116,9 +117,15 @@ impl Request {
     }
 
     fn explain(&self, settings: &Settings, arguments: &Arguments) -> Result<Explanation, String> {
-        let mut sites = settings.sites.iter().zip(&settings.rule_lines);
-        let (site, lines) = sites
+        if let Some(explanation) = explain_health_check(&self.method, self.target.as_bytes()) {
+            return Ok(explanation);
+        }
+        let sites = || settings.sites.iter().zip(&settings.rule_lines);
+        // A host without a port is taken for that of a site, so that the operator need not look it up.
+        let is_meant = |site: &Site| self.host.port.is_none() && site.origin.name == self.host.name;
+        let (site, lines) = sites()
             .find(|(site, _)| is_named_by(site, &self.host))
+            .or_else(|| sites().find(|(site, _)| is_meant(site)))
             .ok_or_else(|| {
                 format!(
                     "no site has the host {}: visitors get 421 unknown_site",
@@ -164,10 +171,7 @@ fn is_named_by(site: &Site, host: &Host) -> bool {
         let default = site.origin.scheme.default_port();
         alias.name == host.name && alias.port.unwrap_or(default) == host.port.unwrap_or(default)
     };
-    // A host without a port is taken for the site's, so that the operator need not look it up.
-    site.origin.matches_host(host)
-        || site.aliases.iter().any(alias)
-        || (host.port.is_none() && site.origin.name == host.name)
+    site.origin.matches_host(host) || site.aliases.iter().any(alias)
 }
 
 fn to_text(first: &str, explanation: &Explanation, file: &str) -> String {

@@ -29,8 +29,13 @@ use super::endpoint;
 use super::facts::{Facts, Known};
 use super::rejection::Rejection;
 use super::request_target::find_ambiguity;
-use super::request_validation::validate_method;
 use super::verdict::{Decision, Outcome};
+
+mod before_rules;
+
+pub use before_rules::{
+    ExplainedRejection, explain_health_check, explain_rejection, validate_request_line,
+};
 
 /// In place of a rule: the gateway answers.
 pub const OWN_ENDPOINT: &str = "own endpoint";
@@ -42,7 +47,7 @@ pub const REFUSED: &str = "refused";
 /// What would happen to a request (`docs/reference/commands.md#explain`).
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
-    /// The name of the site.
+    /// The name of the site; empty for a request that belongs to none.
     pub site: String,
     /// The pattern of the rule that matches, `default_access` where none does, [`OWN_ENDPOINT`] or
     /// [`REQUEST_CHECKS`].
@@ -79,67 +84,6 @@ pub struct ExplainedReading {
     pub rule: String,
     /// The access that the rule asks for.
     pub access: &'static str,
-}
-
-/// Why a request is refused whoever sends it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExplainedRejection {
-    /// What the client gets.
-    pub rejection: Rejection,
-    /// Why, for an operator.
-    pub why: &'static str,
-}
-
-/// Checks the request line as the gateway does.
-///
-/// # Errors
-/// What the client gets, and why. A target with several readings is no error here.
-pub fn validate_request_line<'a>(
-    method: &Method,
-    target: &'a [u8],
-    site: &Site,
-) -> Result<Target<'a>, ExplainedRejection> {
-    validate_method(method).map_err(|rejection| ExplainedRejection {
-        rejection,
-        why: if rejection.status == 405 {
-            "the gateway accepts no `TRACE` and no `CONNECT`"
-        } else {
-            "some applications take this method for the one in capital letters"
-        },
-    })?;
-    if target.len() > site.limits.head.target {
-        return Err(ExplainedRejection {
-            rejection: Rejection::too_large(414),
-            why: "it is longer than `max_target` of the site",
-        });
-    }
-    Target::parse(target, site.encoded_slashes).map_err(|error| ExplainedRejection {
-        rejection: error.into(),
-        why: error.as_str(),
-    })
-}
-
-/// The explanation of a request that is refused whoever sends it.
-#[must_use]
-pub fn explain_rejection(site: &Site, rejected: ExplainedRejection) -> Explanation {
-    let outcome = ExplainedOutcome {
-        outcome: "refused",
-        reason: rejected.rejection.reason.as_str(),
-        status: Some(rejected.rejection.status),
-        location: None,
-    };
-    Explanation {
-        site: site.name.clone(),
-        rule: REQUEST_CHECKS.into(),
-        line: None,
-        access: REFUSED,
-        signed_out: outcome.clone(),
-        signed_in: outcome.clone(),
-        without_role: outcome,
-        program: None,
-        readings: Vec::new(),
-        why: Some(rejected.why),
-    }
 }
 
 /// What one client would get.
@@ -230,7 +174,7 @@ fn explain_readings(site: &Site, request: &ExplainedRequest<'_>) -> Vec<Explaine
 
 /// What a decoded path meets: the pattern of a rule, or another word of [`Explanation::rule`].
 fn met_by<'a>(site: &'a Site, request: &ExplainedRequest<'_>, path: &[u8]) -> (&'a str, Access) {
-    if endpoint::find_at(site, path).is_some() {
+    if endpoint::find_reading(site, path, request.target.query()).is_some() {
         return (OWN_ENDPOINT, Access::Public);
     }
     let requirement = site.match_rule(request.method, path, request.client);
@@ -238,7 +182,8 @@ fn met_by<'a>(site: &'a Site, request: &ExplainedRequest<'_>, path: &[u8]) -> (&
     (rule, requirement.access)
 }
 
-/// The outcome for a navigation of a user with `roles`; `None` for one without credentials.
+/// The outcome for a navigation of a user with `roles` who follows a link of the site or presses a
+/// button there; `None` for one without credentials.
 fn explain_outcome(
     site: &Site,
     explained: &ExplainedRequest<'_>,
@@ -248,6 +193,7 @@ fn explain_outcome(
     let mut facts = Facts {
         // The first redirect, which is no loop.
         redirects: Known::Found(1),
+        preserved_post: Known::Found("explained".into()),
         ..Facts::default()
     };
     if let Some(roles) = roles {
@@ -271,6 +217,7 @@ fn explain_outcome(
     let navigation = FetchMetadata {
         accept: Some("text/html"),
         fetch_mode: Some("navigate"),
+        fetch_site: Some("same-origin"),
         ..FetchMetadata::default()
     };
     let request = RequestView {
@@ -352,9 +299,10 @@ fn status_and_location(response: &LocalResponse) -> (Option<u16>, Option<String>
         | LocalResponse::AcmeChallenge(_)
         | LocalResponse::Allowed
         | LocalResponse::PreservedPost(_)
-        | LocalResponse::Asset(_)
         | LocalResponse::AssertionKeys
         | LocalResponse::Json(_) => (Some(200), None),
+        // Whether there is such a file is not known here.
+        LocalResponse::Asset(_) => (None, None),
         LocalResponse::NoContent | LocalResponse::Preflight(_) => (Some(204), None),
     }
 }

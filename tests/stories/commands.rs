@@ -129,6 +129,14 @@ fn explain_takes_an_address_and_names_the_line() {
             (&"refused".into(), &"malformed_request".into(), &400.into())
         );
     }
+    // Health checks are answered at any host.
+    let health = explain(&["https://10.0.0.1:8443/_vestibule/health"]);
+    let told = text(health.stdout);
+    assert!(
+        told.starts_with("GET /_vestibule/health at any host\n"),
+        "{told}"
+    );
+    assert!(told.contains("own_endpoint   200\n"), "{told}");
     let both = explain(&["https://store.example.com/", "--host", "store.example.com"]);
     assert_eq!(both.status.code(), Some(2));
 }

@@ -3,9 +3,11 @@
 use http::Method;
 
 use crate::decide::explain::{
-    ExplainedRequest, Explanation, explain, explain_rejection, validate_request_line,
+    ExplainedRequest, Explanation, explain, explain_health_check, explain_rejection,
+    validate_request_line,
 };
 use crate::model::rule::{Access, Rule, RuleClient};
+use crate::model::sign_out_path::SignOutPath;
 use crate::model::site::Site;
 
 use super::fixtures::{rule, store};
@@ -99,6 +101,55 @@ fn each_reading_of_an_odd_spelling_is_told_with_what_it_meets() {
         let readings: Vec<String> = readings.iter().map(|text| (*text).to_owned()).collect();
         assert_eq!(told(target), (expected, readings), "{target}");
     }
+}
+
+/// For who is signed in, and for who is not: `OUTCOME STATUS LOCATION`.
+fn outcomes(explanation: &Explanation) -> [String; 2] {
+    [&explanation.signed_in, &explanation.signed_out].map(|told| {
+        let status = told
+            .status
+            .map_or_else(|| "-".to_owned(), |it| it.to_string());
+        let location = told.location.as_deref().unwrap_or("-");
+        format!("{} {status} {location}", told.outcome)
+    })
+}
+
+#[test]
+fn the_applications_sign_out_is_an_endpoint() {
+    let mut site = store();
+    site.sign_out_paths = vec![SignOutPath::parse("/leave?do=out").unwrap()];
+    for method in ["GET", "POST"] {
+        let told = explained(method, "/leave?do=out", &site);
+        assert_eq!(told.rule, "own endpoint");
+        assert_eq!(
+            outcomes(&told),
+            ["redirected 303 /bye", "redirected 303 /bye"]
+        );
+    }
+    assert_eq!(explained("GET", "/leave", &site).rule, "default_access");
+}
+
+#[test]
+fn a_health_check_belongs_to_no_site() {
+    let health = |method: &str, target: &str| {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        explain_health_check(&method, target.as_bytes())
+    };
+    let told = health("HEAD", "/_vestibule/health?x").unwrap();
+    assert_eq!((&*told.site, &*told.rule), ("", "own endpoint"));
+    assert_eq!(outcomes(&told), ["answered 200 -", "answered 200 -"]);
+    let told = health("POST", "/_vestibule/health").unwrap();
+    assert_eq!(outcomes(&told), ["refused 405 -", "refused 405 -"]);
+    assert!(health("TRACE", "/_vestibule/health").is_none());
+    assert!(health("GET", "/_vestibule/healthy").is_none());
+}
+
+#[test]
+fn whether_there_is_a_file_of_the_pages_is_not_told() {
+    let told = explained("GET", "/_vestibule/style.css", &store());
+    assert_eq!(outcomes(&told), ["answered - -", "answered - -"]);
+    let told = explained("GET", "/_vestibule/other", &store());
+    assert_eq!(outcomes(&told), ["refused 404 -", "refused 404 -"]);
 }
 
 #[test]
