@@ -12,6 +12,9 @@ use std::time::UNIX_EPOCH;
 
 use crate::model::timestamp::Timestamp;
 
+/// The largest file, in bytes. A device such as `/dev/zero` has no end.
+const MAX_FILE: u64 = 4 << 20;
+
 /// Where variables and files come from.
 pub trait Environment {
     /// The value of an environment variable; `None` when it is not set or not UTF-8.
@@ -40,6 +43,12 @@ pub trait Environment {
 
     /// The permission bits of a file, such as `0o640`; `None` where nobody knows.
     fn mode(&self, path: &Path) -> Option<u32>;
+
+    /// Whether there is something at this path, or above it, that is no folder.
+    fn is_blocked(&self, folder: &Path) -> bool {
+        let _ = folder;
+        false
+    }
 }
 
 /// The machine this program runs on.
@@ -56,7 +65,13 @@ impl Environment for SystemEnvironment {
     }
 
     fn file(&self, path: &Path) -> io::Result<String> {
-        std::fs::read_to_string(path)
+        let mut text = String::new();
+        let file = std::fs::File::open(path)?;
+        file.take(MAX_FILE + 1).read_to_string(&mut text)?;
+        if u64::try_from(text.len()).is_ok_and(|length| length > MAX_FILE) {
+            return Err(io::Error::other("it is larger than 4 MiB"));
+        }
+        Ok(text)
     }
 
     fn bytes(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
@@ -93,6 +108,11 @@ impl Environment for SystemEnvironment {
     fn mode(&self, path: &Path) -> Option<u32> {
         let mode = std::fs::metadata(path).ok()?.permissions().mode();
         Some(mode & 0o7777)
+    }
+
+    fn is_blocked(&self, folder: &Path) -> bool {
+        let opened = std::fs::read_dir(folder);
+        opened.is_err_and(|error| error.kind() == io::ErrorKind::NotADirectory)
     }
 }
 
@@ -147,6 +167,10 @@ impl Environment for RecordingEnvironment<'_> {
     fn mode(&self, path: &Path) -> Option<u32> {
         self.environment.mode(path)
     }
+
+    fn is_blocked(&self, folder: &Path) -> bool {
+        self.environment.is_blocked(folder)
+    }
 }
 
 /// Environment for tests and rehearsals: only what was put in.
@@ -198,5 +222,26 @@ impl Environment for FakeEnvironment {
 
     fn mode(&self, path: &Path) -> Option<u32> {
         self.modes.get(path).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_an_end_is_not_read_to_its_end() {
+        let error = SystemEnvironment.file(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error.to_string(), "it is larger than 4 MiB");
+    }
+
+    #[test]
+    fn a_folder_cannot_be_where_a_file_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let is_blocked = |path: &Path| SystemEnvironment.is_blocked(path);
+        assert!(is_blocked(&file) && is_blocked(&file.join("below")));
+        assert!(!is_blocked(folder.path()) && !is_blocked(&folder.path().join("new")));
     }
 }

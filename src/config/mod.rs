@@ -27,6 +27,7 @@ mod syntax;
 mod units;
 
 pub use admin_address::admin_address;
+pub use check::is_name;
 pub use effective::effective;
 use environment::RecordingEnvironment;
 pub use environment::{Environment, FakeEnvironment, SystemEnvironment};

@@ -1,7 +1,8 @@
 //! The users file: TOML in which unknown keys are errors. All problems are reported at once, each
 //! with its line and column.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ use user_entry::UserEntry;
 pub use users_file_error::{Problem, UsersFileError};
 use users_file_error::{ProblemList, without_value};
 
+/// The largest users file, in bytes: some 300,000 users. A device such as `/dev/zero` has no end.
+const MAX_FILE: u64 = 64 << 20;
+
 /// Reads the users file at `path`. A relative `outbox` is relative to the directory of the file.
 ///
 /// # Errors
@@ -38,7 +42,7 @@ pub fn load(path: &Path) -> Result<Users, UsersFileError> {
         path: path.to_owned(),
         problems,
     };
-    let text = fs::read_to_string(path).map_err(|cause| {
+    let text = read(path).map_err(|cause| {
         error(vec![Problem {
             line: 1,
             column: 1,
@@ -49,6 +53,16 @@ pub fn load(path: &Path) -> Result<Users, UsersFileError> {
     let directory = path.parent().unwrap_or(Path::new(""));
     users.outbox = users.outbox.map(|outbox| directory.join(outbox));
     Ok(users)
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = File::open(path)?;
+    file.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length > MAX_FILE) {
+        return Err(io::Error::other("it is larger than 64 MiB"));
+    }
+    Ok(text)
 }
 
 /// Parses the text of a users file.
@@ -177,10 +191,12 @@ fn parse_duration(text: &str) -> Option<Duration> {
     number.checked_mul(seconds).map(Duration::from_secs)
 }
 
+/// Whether `text` may be an e-mail address. Blanks in it would need quotes, which nobody uses.
 fn is_email(text: &str) -> bool {
     text.split_once('@')
         .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
         && is_printable(text)
+        && !text.contains(char::is_whitespace)
 }
 
 /// Whether `text` is safe in the request headers of upstreams, where claims may end up: not empty,

@@ -21,6 +21,8 @@ const RESERVED: &[&str] = &[
     "host",
     "keep-alive",
     "origin",
+    // CGI programs take it for the address of their own proxy.
+    "proxy",
     "proxy-authenticate",
     "proxy-authorization",
     "proxy-connection",

@@ -26,6 +26,8 @@ mod upstream_tls;
 mod upstreams;
 mod warnings;
 
+pub use providers::is_name;
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -202,7 +204,14 @@ fn state_dir(written: &At<String>, review: &mut Review<'_>) -> Option<PathBuf> {
         );
         return None;
     }
-    Some(review.path(written))
+    let path = review.path(written);
+    if review.environment.is_blocked(&path) {
+        let what = format!("{} is no folder", quoted(written));
+        let hint = "name a folder that exists or can be made, like \"/var/lib/vestibule\"";
+        review.refuse(&written.span, what, hint);
+        return None;
+    }
+    Some(path)
 }
 
 fn login(login: &super::file::Login) -> Option<settings::Login> {

@@ -268,6 +268,13 @@ pub(super) fn claim_names(written: &At<Written>, review: &mut Review<'_>) -> Opt
             review.refuse(&name.span, format!("`{key}` is empty"), hint);
             return None;
         }
+        // A name may hold dots itself, as a URL does.
+        if name.split('.').any(str::is_empty) {
+            let hint =
+                "separate the names of nested claims by one dot, like \"realm_access.roles\"";
+            review.refuse_text(name, &format!("`{key}` has an empty part"), hint);
+            return None;
+        }
     }
     Some(ClaimNames {
         roles: (*written.roles_claim).clone(),

@@ -77,8 +77,10 @@ fn is_usable(all: &[WrittenPath<'_>], at: usize, review: &mut Review<'_>) -> boo
     let Some(path) = all.get(at) else { return true };
     let problem = if !is_path(path.text) || (at == 2 && path.text.ends_with('/')) {
         Some("this cannot be a path of the gateway")
-    } else if beneath(path.text, "/_vestibule") || beneath(path.text, "/.well-known/vestibule") {
+    } else if beneath(path.text, "/_vestibule") {
         Some("this path is the gateway's already")
+    } else if beneath(path.text, "/.well-known") {
+        Some("paths beneath /.well-known have meanings of their own (RFC 8615)")
     } else {
         None
     };

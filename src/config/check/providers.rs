@@ -44,8 +44,10 @@ pub(super) fn providers(
     (providers.len() == written.len()).then_some(providers)
 }
 
-/// Names stand in logs and metrics.
-pub(super) fn is_name(text: &str) -> bool {
+/// Whether `text` may name a provider, a site or a service token: 1 to 63 of `a-z`, `0-9` and `-`, as
+/// names stand in logs and metrics.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 63
         && text
@@ -243,6 +245,7 @@ fn url(written: &At<String>, cleartext: Cleartext, review: &mut Review<'_>) -> O
     let Some(url) = Url::parse(written)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .filter(|_| written.bytes().all(|byte| byte.is_ascii_graphic()))
     else {
         // Not quoted: a password may be in it.
         review.refuse(&written.span, "`url` is no http or https address", hint);

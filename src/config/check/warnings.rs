@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 use super::super::file::File;
 use super::super::file::site::{Rule as WrittenRule, Site as Written};
 use super::super::file::site_theme::Links;
+use super::super::problems::quoted;
 use super::super::secret_source::SecretSource;
 use super::super::spans::At;
 use super::super::units::Time;
@@ -51,6 +52,7 @@ pub(super) fn site(written: &At<Written>, site: &Site, review: &mut Review<'_>) 
     for (rule, at) in site.rules.iter().zip(&written.rules) {
         own_endpoint_rule(rule, at, site, review);
         public_rule(rule, at, site, review);
+        encoded_rule(at, review);
     }
     if let Some(links) = written.theme.as_ref().and_then(|it| it.links.as_ref()) {
         guarded_links(links, site, review);
@@ -116,6 +118,18 @@ fn own_endpoint_rule(rule: &Rule, at: &WrittenRule, site: &Site, review: &mut Re
 
 /// A public page of an application that takes its user from a header for each request: without the
 /// header it ends its own session.
+/// A rule that is written as it stands in a URL.
+fn encoded_rule(at: &WrittenRule, review: &mut Review<'_>) {
+    let Some(path) = &at.path else { return };
+    let decoded: Vec<u8> = percent_decode_str(path).collect();
+    if decoded != path.as_bytes() {
+        let what = "rules are matched with the decoded path: this one meets no such address";
+        let decoded = String::from_utf8_lossy(&decoded);
+        let hint = format!("write {}", quoted(&decoded));
+        review.warn(&path.span, what, hint);
+    }
+}
+
 fn public_rule(rule: &Rule, at: &WrittenRule, site: &Site, review: &mut Review<'_>) {
     let is_for_some = rule.header.is_some() || !rule.from.is_empty() || !rule.methods.is_empty();
     let mut headers = site.identity_headers.names();

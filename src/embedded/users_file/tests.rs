@@ -1,5 +1,7 @@
 //! Users files, and the problems that are reported.
 
+use std::fs;
+
 use super::*;
 use crate::embedded::password_policy::PasswordPolicy;
 
@@ -37,6 +39,23 @@ fn the_reference_file_has_no_problems() {
     );
     assert_eq!(users.all().count(), 2);
     assert_eq!(users.token_policy, TokenPolicy::default());
+}
+
+#[test]
+fn what_no_header_can_carry_is_refused() {
+    let problem = |email: &str, roles: &str| {
+        let roles = format!("roles = {{ \"*\" = {roles} }}");
+        let text = format!("[[users]]\nemail = {email:?}\npassword = \"{HASH}\"\n{roles}\n");
+        let problems = parse(&text).err().unwrap_or_default();
+        problems.into_iter().map(|it| it.line).collect::<Vec<_>>()
+    };
+    assert!(problem("a@example.com", "[\"one role\"]").is_empty());
+    for roles in ["[\"\"]", "[\"ok\", \"a\\nb\"]", "[\" a\"]", "[\"\\u0007\"]"] {
+        assert_eq!(problem("a@example.com", roles), [4], "{roles}");
+    }
+    for email in ["x y@example.com", "x@exa mple.com", "@example.com"] {
+        assert_eq!(problem(email, "[]"), [2], "{email}");
+    }
 }
 
 #[test]

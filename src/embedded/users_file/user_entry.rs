@@ -25,7 +25,7 @@ pub(super) struct UserEntry {
     email_verified: Option<bool>,
     password: Spanned<String>,
     #[serde(default)]
-    roles: BTreeMap<String, Vec<String>>,
+    roles: BTreeMap<String, Vec<Spanned<String>>>,
     applications: Option<Vec<String>>,
     #[serde(default)]
     unverified_applications: Vec<String>,
@@ -41,17 +41,17 @@ impl UserEntry {
         let known_problems = problems.len();
         let email = self.email.get_ref();
         if !is_email(email) {
-            problems.add(&self.email.span(), "not an e-mail address");
+            let what = "not an e-mail address: write it like \"ann@example.com\"";
+            problems.add(&self.email.span(), what);
         }
+        let roles = checked_roles(self.roles, problems);
         if let Some(username) = self
             .username
             .as_ref()
             .filter(|name| !is_printable(name.get_ref()))
         {
-            problems.add(
-                &username.span(),
-                "a username must be printable and not empty, without surrounding blanks",
-            );
+            let what = "a username must be printable and not empty, without surrounding blanks";
+            problems.add(&username.span(), what);
         }
         let id = match &self.id {
             None => ids::uuid_of_email(email),
@@ -90,7 +90,7 @@ impl UserEntry {
             family_name: self.family_name,
             email_verified: self.email_verified.unwrap_or(true),
             password: Secret::new(self.password.into_inner()),
-            roles: self.roles,
+            roles,
             applications: self.applications,
             unverified_applications: self.unverified_applications,
             state: self.state,
@@ -98,4 +98,22 @@ impl UserEntry {
             must_change_password: self.must_change_password,
         })
     }
+}
+
+/// The roles by application. Applications get them in a header.
+fn checked_roles(
+    written: BTreeMap<String, Vec<Spanned<String>>>,
+    problems: &mut ProblemList,
+) -> BTreeMap<String, Vec<String>> {
+    for role in written.values().flatten() {
+        if !is_printable(role.get_ref()) {
+            let what = "a role must be printable and not empty, without surrounding blanks";
+            problems.add(&role.span(), what);
+        }
+    }
+    let plain = |roles: Vec<Spanned<String>>| roles.into_iter().map(Spanned::into_inner).collect();
+    written
+        .into_iter()
+        .map(|(application, roles)| (application, plain(roles)))
+        .collect()
 }
