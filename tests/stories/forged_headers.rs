@@ -575,7 +575,7 @@ async fn the_assertion_is_proof() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_chain_of_proxies_is_believed_only_behind_one() {
-    let fields = "X-Forwarded-For: 203.0.113.9, 198.51.100.7\r\nX-Forwarded-For: 10.1.2.3\r\nForwarded: for=203.0.113.9\r\n\
+    let fields = "X-Forwarded-For: 203.0.113.9, 198.51.100.7\r\nX-Forwarded-For: 10.1.2.3\r\nForwarded: for=203.0.113.9, for=10.1.2.3\r\n\
                   X-Real-IP: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.example\r\n";
     let siege = Siege::lay().await;
     ask(siege.stage.address, Siege::request("GET", "/", fields))
@@ -602,7 +602,7 @@ async fn the_chain_of_proxies_is_believed_only_behind_one() {
     assert!(
         seen.one("forwarded")
             .unwrap()
-            .starts_with("for=203.0.113.9, for=127.0.0.1;"),
+            .starts_with("for=203.0.113.9, for=10.1.2.3, for=127.0.0.1;"),
         "{seen:?}"
     );
     for (name, value) in [
@@ -612,6 +612,19 @@ async fn the_chain_of_proxies_is_believed_only_behind_one() {
     ] {
         assert_eq!(seen.one(name).as_deref(), Some(value));
     }
+    // A proxy that knows `X-Forwarded-For` alone passes on what a client invents.
+    let fields =
+        "X-Forwarded-For: 198.51.100.7\r\nForwarded: for=203.0.113.9;host=evil.example\r\n";
+    ask(siege.stage.address, Siege::request("GET", "/", fields))
+        .await
+        .expect("an answer");
+    let seen = siege.witness.last();
+    assert!(
+        seen.one("forwarded")
+            .unwrap()
+            .starts_with("for=198.51.100.7, for=127.0.0.1;"),
+        "{seen:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
