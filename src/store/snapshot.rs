@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::memory::{MemoryPendingRevocations, StoredCheckpoint};
-use super::revocations::{Revocation, RevocationId};
+use super::revocations::{Revocation, RevocationId, removable_at};
 use super::{LeaseKey, MemoryLeases, MemoryRevocations, PendingId, PendingRevocation};
 use crate::model::timestamp::Timestamp;
 use crate::system::Clock;
@@ -82,13 +82,14 @@ impl SavedStores {
         }
     }
 
-    /// Everything that has not expired by `now`. At a million revocations it takes 25 MB and some
+    /// Everything that may still count at `now`, or after the clock was set back. At a million revocations it takes 25 MB and some
     /// tens of milliseconds.
     #[must_use]
     pub fn snapshot(&self, now: Timestamp) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         let mut revocations = self.revocations.all();
-        revocations.retain(|revocation| now < revocation.until);
+        let ended = removable_at(now);
+        revocations.retain(|revocation| ended < revocation.until);
         let (limited, all): (Vec<Revocation>, Vec<_>) = revocations
             .into_iter()
             .partition(|revocation| revocation.issued_by != Revocation::ALL);
@@ -134,7 +135,7 @@ impl SavedStores {
         }
     }
 
-    /// Adds what a snapshot holds and has not expired by `now`.
+    /// Adds what a snapshot holds and may still count at `now`, or after the clock was set back.
     ///
     /// # Errors
     /// [`SnapshotError`] at the first byte that cannot be read. What is before it was added.
@@ -155,7 +156,7 @@ impl SavedStores {
             b'R' => {
                 let (id, rest) = rest.split_first_chunk()?;
                 let revocation = Revocation::of_sign_in(RevocationId(*id), until);
-                self.revocations.add(revocation, Some(now));
+                self.restore_revocation(revocation, now);
                 Some(rest)
             }
             b'I' => {
@@ -166,7 +167,7 @@ impl SavedStores {
                     issued_by: Timestamp::from_millis(u64::from_le_bytes(*issued_by)),
                     until,
                 };
-                self.revocations.add(revocation, Some(now));
+                self.restore_revocation(revocation, now);
                 Some(rest)
             }
             b'P' => {
@@ -189,6 +190,12 @@ impl SavedStores {
                 Some(rest)
             }
             _ => None,
+        }
+    }
+
+    fn restore_revocation(&self, revocation: Revocation, now: Timestamp) {
+        if removable_at(now) < revocation.until {
+            self.revocations.add(revocation, None);
         }
     }
 }
@@ -275,10 +282,20 @@ mod tests {
         of_later.restore(&before.snapshot(later), NOW).unwrap();
         restored_later.restore(&snapshot, later).unwrap();
         for stores in [of_later, restored_later] {
+            assert_eq!(content(&stores).1.len(), 1);
+            // The clock may be set back: then all three count again.
+            assert_eq!(content(&stores).0, content(&before).0);
+        }
+        let hour_later = later.plus(Duration::from_secs(3600));
+        let (of_hour_later, restored_hour_later) = (stores(), stores());
+        of_hour_later
+            .restore(&before.snapshot(hour_later), NOW)
+            .unwrap();
+        restored_hour_later.restore(&snapshot, hour_later).unwrap();
+        for stores in [of_hour_later, restored_hour_later] {
             let left: Vec<_> = content(&stores).0;
             assert_eq!(left.len(), 1);
             assert!(left.iter().all(|left| left.id == RevocationId([3; 16])));
-            assert_eq!(content(&stores).1.len(), 1);
         }
         let much_later = stores();
         let end = NOW.plus(Duration::from_secs(200));

@@ -49,8 +49,8 @@ impl std::fmt::Display for LoggingError {
 impl std::error::Error for LoggingError {}
 
 /// Starts logging to stdout for the whole process, which works once. A reader that stalls does not
-/// stall the process: lines are dropped and counted, see [`LogOutput`]. Records of the `log` crate,
-/// which Pingora uses, pass the same filter. Audit records are written at every level.
+/// stall the process: lines are dropped and counted. Records of the `log` crate, which Pingora uses,
+/// pass the same filter. Audit records are written at every level.
 ///
 /// # Errors
 /// If `level` is not a level, if there is no standard output, or if logging has started before.

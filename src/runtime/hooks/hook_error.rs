@@ -65,7 +65,8 @@ pub(super) fn answer(kind: HookKind, result: Result<HookResult, HookError>) -> H
 /// Why a message is not accepted whose token does not verify.
 pub(super) fn not_verified(error: &VerifyTokenError) -> HookError {
     match error {
-        VerifyTokenError::NoKeys => HookError::NoKeys,
+        // The provider sends its message again, and its key may be known by then.
+        VerifyTokenError::NoKeys | VerifyTokenError::KeyNotLookedUp => HookError::NoKeys,
         VerifyTokenError::Expired(_)
         | VerifyTokenError::NotYetValid(_)
         | VerifyTokenError::NotForUs
@@ -73,9 +74,7 @@ pub(super) fn not_verified(error: &VerifyTokenError) -> HookError {
         | VerifyTokenError::Invalid => {
             HookError::NotAuthentic("the form, type, times or signature of the token is not right")
         }
-        // Anybody can name a key, so this is no `503`. The provider sends its message again, and
-        // its key may be known by then.
-        VerifyTokenError::UnknownKey | VerifyTokenError::KeyNotLookedUp => {
+        VerifyTokenError::UnknownKey => {
             HookError::NotAuthentic("the signature is of an unknown key")
         }
     }

@@ -24,6 +24,7 @@ use crate::telemetry::audit::{self, HookRecord};
 use crate::telemetry::labels::{HookEvent, HookResult};
 
 use super::revocation::Revocation;
+use super::token_check::VerifyTokenError;
 
 pub use crate::model::hook::{HookAnswer, HookKind};
 
@@ -220,15 +221,14 @@ impl Hooks {
         let now = self.clock.now();
         let verified = provider
             .client
-            .verify_logout_token(&token, &provider.logout_audiences, now)
-            .await;
-        let token = match verified {
+            .verify_logout_token(&token, &provider.logout_audiences, now);
+        let token = match in_time(verified).await {
             Ok(Ok(token)) => token,
             Ok(Err(error)) => {
                 let error = HookError::Malformed(error.to_string());
                 return (received(None, Err(error)), true);
             }
-            Err(error) => return (received(None, Err(not_verified(&error))), false),
+            Err(error) => return (received(None, Err(error)), false),
         };
         let ended = provider.of_clients(token.ended);
         let user = ended.user().map(str::to_owned);
@@ -267,6 +267,20 @@ impl Hooks {
             // again, which ends nothing more; if it came here again, it would be a replay.
             Ok(true) | Err(_) => Ok(()),
         }
+    }
+}
+
+/// How long the keys of a provider are waited for. Who sends a message waits no longer, and sends it
+/// again.
+const KEYS_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// What the check of a signature comes to, which may have to wait for keys.
+async fn in_time<T>(
+    check: impl Future<Output = Result<T, VerifyTokenError>>,
+) -> Result<T, HookError> {
+    match tokio::time::timeout(KEYS_TIMEOUT, check).await {
+        Ok(checked) => checked.map_err(|error| not_verified(&error)),
+        Err(_) => Err(HookError::NoKeys),
     }
 }
 
@@ -317,8 +331,8 @@ async fn authenticate<'a>(
         let signature = signature.ok_or(HookError::NotAuthentic("the signature is repeated"))?;
         let mut errors = Vec::new();
         for provider in meant {
-            let verified = provider.client.verify_webhook(signature, body, now).await;
-            match verified.map_err(|error| not_verified(&error)) {
+            let verified = provider.client.verify_webhook(signature, body, now);
+            match in_time(verified).await {
                 Ok(()) => senders.push(provider),
                 Err(error) => errors.push(error),
             }
