@@ -160,6 +160,9 @@ impl IdentityProvider {
         let mut state = self.state();
         if state.store_trouble.is_zero() {
             state.store_lost = Some((now, now + span.min(REUSE_WINDOW)));
+        } else {
+            // It may have been back before, or have lost what it knew.
+            state.store_lost = None;
         }
     }
 
