@@ -21,6 +21,17 @@ const REDELIVERY: Duration = Duration::from_secs(6);
 /// How long a gateway may take to answer.
 const LONGEST_HOOK: Duration = Duration::from_secs(10);
 
+/// What became of a message.
+#[derive(PartialEq)]
+enum Delivery {
+    /// It was answered with this status.
+    Answered(u16),
+    /// It was received, and the process ended before the answer.
+    Lost,
+    /// No gateway received it, or none answered in time.
+    Failed,
+}
+
 impl World {
     /// The administrator ends something, and the provider tells this gateway until that accepts it.
     pub async fn end_at_provider(
@@ -39,16 +50,19 @@ impl World {
         for attempt in 0..DELIVERIES {
             let at = gateway + attempt;
             match self.send(&webhook, at).await {
-                Some(200) => break,
+                Delivery::Answered(200) => break,
                 // Received before: the answer to the first time was lost with its process.
-                Some(400) if self.provider.oidc().is_none() || was_lost => break,
+                Delivery::Answered(400) if self.provider.oidc().is_none() => break,
+                Delivery::Answered(400) if was_lost && self.gateway(at).wall.is_right() => break,
                 // A logout token is also refused by a clock that is wrong, and while its key is
                 // not known.
-                Some(400) if attempt + 1 == DELIVERIES && self.provider.publishes(key) => {
+                Delivery::Answered(400)
+                    if attempt + 1 == DELIVERIES && self.provider.publishes(key) =>
+                {
                     self.check_refused_logout(at, &webhook);
                 }
-                Some(_) => {}
-                None => was_lost = true,
+                Delivery::Answered(_) | Delivery::Failed => {}
+                Delivery::Lost => was_lost = true,
             }
             if attempt + 1 == DELIVERIES {
                 return;
@@ -74,7 +88,7 @@ impl World {
         let is_known = !self.provider.had_store_trouble();
         let sent_before = self.provider.last_webhook().filter(|_| is_known);
         for webhook in [Some(forged), sent_before].into_iter().flatten() {
-            if self.send(&webhook, gateway).await == Some(200) {
+            if self.send(&webhook, gateway).await == Delivery::Answered(200) {
                 let what =
                     format!("gateway {gateway} accepts a webhook that is not the provider's");
                 self.trace.violate(rules::HOOKS_ARE_CHECKED, what);
@@ -90,13 +104,14 @@ impl World {
         }
     }
 
-    /// The status of the answer; `None` where there is none.
-    async fn send(&self, webhook: &Webhook, gateway: usize) -> Option<u16> {
+    async fn send(&self, webhook: &Webhook, gateway: usize) -> Delivery {
         let gateway = self.gateway(gateway);
-        let process = gateway.process()?;
+        let Some(process) = gateway.process() else {
+            return Delivery::Failed;
+        };
         process.accepting().await;
         if !process.life.is_alive() {
-            return None;
+            return Delivery::Failed;
         }
         let _guard = process.begin_request();
         let runtime = process.runtime_handle.current();
@@ -104,7 +119,7 @@ impl World {
         let media_type = HeaderValue::from_static(webhook.kind.media_type());
         headers.insert(header::CONTENT_TYPE, media_type);
         if let Some(signature) = &webhook.signature {
-            let signature = HeaderValue::from_str(signature).ok()?;
+            let signature = HeaderValue::from_str(signature).expect("a token");
             headers.insert("x-fusionauth-signature-jwt", signature);
         }
         let request = HookRequest {
@@ -117,12 +132,12 @@ impl World {
         let answer = tokio::select! {
             biased;
             answer = timeout(LONGEST_HOOK, runtime.hooks.receive(request)) => answer,
-            () = process.life.died() => return None,
+            () = process.life.died() => return Delivery::Lost,
         };
         let Ok(answer) = answer else {
             let what = format!("gateway {} does not answer a webhook", gateway.number);
             self.trace.violate(rules::ANSWERED, what);
-            return None;
+            return Delivery::Failed;
         };
         self.trace.note(|| {
             format!(
@@ -130,6 +145,6 @@ impl World {
                 gateway.number, webhook.id, answer.status
             )
         });
-        Some(answer.status)
+        Delivery::Answered(answer.status)
     }
 }
