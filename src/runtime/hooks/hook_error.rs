@@ -1,5 +1,7 @@
 //! Why a message is not accepted, and what its sender is told.
 
+use std::time::Duration;
+
 use crate::model::hook::{HookAnswer, HookKind};
 use crate::model::reason::Reason;
 use crate::runtime::token_check::VerifyTokenError;
@@ -62,8 +64,22 @@ pub(super) fn answer(kind: HookKind, result: Result<HookResult, HookError>) -> H
     }
 }
 
+/// How long the keys of a provider are waited for. Who sends a message waits no longer, and sends it
+/// again.
+const KEYS_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// What the check of a signature comes to, which may have to wait for keys.
+pub(super) async fn in_time<T>(
+    check: impl Future<Output = Result<T, VerifyTokenError>>,
+) -> Result<T, HookError> {
+    match tokio::time::timeout(KEYS_TIMEOUT, check).await {
+        Ok(checked) => checked.map_err(|error| not_verified(&error)),
+        Err(_) => Err(HookError::NoKeys),
+    }
+}
+
 /// Why a message is not accepted whose token does not verify.
-pub(super) fn not_verified(error: &VerifyTokenError) -> HookError {
+fn not_verified(error: &VerifyTokenError) -> HookError {
     match error {
         // The provider sends its message again, and its key may be known by then.
         VerifyTokenError::NoKeys | VerifyTokenError::KeyNotLookedUp => HookError::NoKeys,

@@ -24,12 +24,11 @@ use crate::telemetry::audit::{self, HookRecord};
 use crate::telemetry::labels::{HookEvent, HookResult};
 
 use super::revocation::Revocation;
-use super::token_check::VerifyTokenError;
 
 pub use crate::model::hook::{HookAnswer, HookKind};
 
 use fields::{bearer, logout_token_field, single};
-use hook_error::{HookError, answer, not_verified};
+use hook_error::{HookError, answer, in_time};
 
 pub(super) use gate::HookGate;
 pub(super) use hook_provider::HookProvider;
@@ -267,20 +266,6 @@ impl Hooks {
             // again, which ends nothing more; if it came here again, it would be a replay.
             Ok(true) | Err(_) => Ok(()),
         }
-    }
-}
-
-/// How long the keys of a provider are waited for. Who sends a message waits no longer, and sends it
-/// again.
-const KEYS_TIMEOUT: Duration = Duration::from_secs(8);
-
-/// What the check of a signature comes to, which may have to wait for keys.
-async fn in_time<T>(
-    check: impl Future<Output = Result<T, VerifyTokenError>>,
-) -> Result<T, HookError> {
-    match tokio::time::timeout(KEYS_TIMEOUT, check).await {
-        Ok(checked) => checked.map_err(|error| not_verified(&error)),
-        Err(_) => Err(HookError::NoKeys),
     }
 }
 
