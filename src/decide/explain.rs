@@ -208,7 +208,8 @@ fn explain_outcome(
                 });
             }
             CredentialKind::Jwt | CredentialKind::Bearer => {
-                cookies.access = cookie;
+                cookies.access = cookie.clone();
+                cookies.refresh = cookie;
                 facts.token = Known::Found(principal);
             }
         }

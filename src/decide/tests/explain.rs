@@ -11,6 +11,7 @@ use crate::model::sign_out_path::SignOutPath;
 use crate::model::site::Site;
 
 use super::fixtures::{rule, store};
+use super::hosted_backend;
 
 fn explained(method: &str, target: &str, site: &Site) -> Explanation {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
@@ -142,6 +143,14 @@ fn a_health_check_belongs_to_no_site() {
     assert_eq!(outcomes(&told), ["refused 405 -", "refused 405 -"]);
     assert!(health("TRACE", "/_vestibule/health").is_none());
     assert!(health("GET", "/_vestibule/healthy").is_none());
+}
+
+/// Who is signed in has a refresh token, and the provider tells what comes of it.
+#[test]
+fn a_refresh_of_the_hosted_backend_depends_on_the_provider() {
+    let site = hosted_backend::at("/").site;
+    let told = explained("POST", "/app/refresh/c1", &site);
+    assert_eq!(outcomes(&told), ["answered - -", "refused 400 -"]);
 }
 
 #[test]
