@@ -120,21 +120,34 @@ impl Request {
         if let Some(explanation) = explain_health_check(&self.method, self.target.as_bytes()) {
             return Ok(explanation);
         }
+        let (site, lines) = self.find_site(settings).ok_or_else(|| {
+            format!(
+                "no site has the host {}: visitors get 421 unknown_site",
+                self.host
+            )
+        })?;
+        let is_complete = is_named_by(site, &self.host);
+        Ok(Explanation {
+            host: (!is_complete).then(|| site.origin.authority()),
+            ..self.explain_at(site, lines, arguments)
+        })
+    }
+
+    /// The site, with the lines of its rules. A host without a port is taken for that of a site, so
+    /// that the operator need not look it up.
+    fn find_site<'a>(&self, settings: &'a Settings) -> Option<(&'a Site, &'a [usize])> {
         let sites = || settings.sites.iter().zip(&settings.rule_lines);
-        // A host without a port is taken for that of a site, so that the operator need not look it up.
         let is_meant = |site: &Site| self.host.port.is_none() && site.origin.name == self.host.name;
         let (site, lines) = sites()
             .find(|(site, _)| is_named_by(site, &self.host))
-            .or_else(|| sites().find(|(site, _)| is_meant(site)))
-            .ok_or_else(|| {
-                format!(
-                    "no site has the host {}: visitors get 421 unknown_site",
-                    self.host
-                )
-            })?;
+            .or_else(|| sites().find(|(site, _)| is_meant(site)))?;
+        Some((site, lines))
+    }
+
+    fn explain_at(&self, site: &Site, lines: &[usize], arguments: &Arguments) -> Explanation {
         let target = match validate_request_line(&self.method, self.target.as_bytes(), site) {
             Ok(target) => target,
-            Err(rejected) => return Ok(explain_rejection(site, rejected)),
+            Err(rejected) => return explain_rejection(site, rejected),
         };
         let client = RuleClient {
             address: arguments.from.to_canonical(),
@@ -153,7 +166,7 @@ impl Request {
             .find(|(rule, _)| rule.matches(&self.method, target.decoded_path(), client))
             .map(|(_, line)| *line)
             .filter(|_| !matches!(&*explanation.rule, OWN_ENDPOINT | REQUEST_CHECKS));
-        Ok(explanation)
+        explanation
     }
 }
 
@@ -176,15 +189,14 @@ fn is_named_by(site: &Site, host: &Host) -> bool {
 
 fn to_text(first: &str, explanation: &Explanation, file: &str) -> String {
     let place = explanation.line.map(|line| format!("  {file}:{line}"));
-    let mut lines = vec![
-        first.to_owned(),
-        format!(
-            "  rule          {} ({}){}",
-            explanation.rule,
-            explanation.access,
-            place.unwrap_or_default()
-        ),
-    ];
+    let mut lines = vec![first.to_owned()];
+    lines.extend(host_line(explanation));
+    lines.push(format!(
+        "  rule          {} ({}){}",
+        explanation.rule,
+        explanation.access,
+        place.unwrap_or_default()
+    ));
     let program = explanation.program.as_ref();
     let visitors = [
         ("signed out", &explanation.signed_out),
@@ -216,17 +228,24 @@ fn to_text(first: &str, explanation: &Explanation, file: &str) -> String {
 /// What everybody gets for a request that is refused before a rule is asked.
 fn rejection_text(first: &str, explanation: &Explanation) -> String {
     let outcome = &explanation.signed_out;
-    let mut lines = vec![
-        first.to_owned(),
-        format!(
-            "  everybody     {} {}: {}",
-            outcome.status.unwrap_or_default(),
-            outcome.reason,
-            explanation.why.unwrap_or_default()
-        ),
-    ];
+    let mut lines = vec![first.to_owned()];
+    lines.extend(host_line(explanation));
+    lines.push(format!(
+        "  everybody     {} {}: {}",
+        outcome.status.unwrap_or_default(),
+        outcome.reason,
+        explanation.why.unwrap_or_default()
+    ));
     lines.extend(reading_lines(explanation));
     lines.join("\n")
+}
+
+/// The host of the site, where its port was left out.
+fn host_line(explanation: &Explanation) -> Option<String> {
+    let host = explanation.host.as_ref()?;
+    Some(format!(
+        "  host          {host}: without its port, visitors get 421 unknown_site"
+    ))
 }
 
 /// What an application may read, and what that meets.

@@ -49,6 +49,9 @@ pub const REFUSED: &str = "refused";
 pub struct Explanation {
     /// The name of the site; empty for a request that belongs to none.
     pub site: String,
+    /// The host of the site, where the caller left its port out: a request without it gets `421`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// The pattern of the rule that matches, `default_access` where none does, [`OWN_ENDPOINT`] or
     /// [`REQUEST_CHECKS`].
     pub rule: String,
@@ -138,6 +141,7 @@ pub fn explain(site: &Site, request: &ExplainedRequest<'_>, roles: &[String]) ->
     };
     Explanation {
         site: site.name.clone(),
+        host: None,
         rule: rule.into(),
         line: None,
         access: access.as_str(),

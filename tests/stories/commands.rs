@@ -141,6 +141,32 @@ fn explain_takes_an_address_and_names_the_line() {
     assert_eq!(both.status.code(), Some(2));
 }
 
+/// Nobody need look a port up, but a request without it is refused: the answer says so.
+#[test]
+fn explain_names_the_host_where_its_port_was_left_out() {
+    let config = CONFIG.replace(
+        "https://store.example.com",
+        "https://store.example.com:8443",
+    );
+    let (_folder, path) = folder_with(&config);
+    let file = path.to_str().unwrap();
+    let explain = |more: &[&str]| run(&[&["explain", "--config", file], more].concat());
+    let told = text(explain(&["https://store.example.com/admin"]).stdout);
+    let note = "\n  host          store.example.com:8443: without its port, visitors get 421 unknown_site\n";
+    assert!(told.contains(note), "{told}");
+    let refused = text(explain(&["https://store.example.com/a/../b"]).stderr);
+    assert!(refused.contains(note.trim_end()), "{refused}");
+    let json = |url: &str| {
+        let told = explain(&["--json", url]).stdout;
+        serde_json::from_slice::<serde_json::Value>(&told).unwrap()["host"].clone()
+    };
+    assert_eq!(json("https://store.example.com/"), "store.example.com:8443");
+    // Nothing was left out.
+    assert!(json("https://store.example.com:8443/").is_null());
+    let told = text(explain(&["https://store.example.com:8443/admin"]).stdout);
+    assert!(!told.contains("  host "), "{told}");
+}
+
 /// The part of the documentation between two marks.
 fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
     let (_, rest) = text.split_once(start).expect(start);

@@ -95,6 +95,7 @@ pub fn explain_rejection(site: &Site, rejected: ExplainedRejection) -> Explanati
 fn for_everybody(site: String, outcome: ExplainedOutcome) -> Explanation {
     Explanation {
         site,
+        host: None,
         rule: REQUEST_CHECKS.into(),
         line: None,
         access: REFUSED,
