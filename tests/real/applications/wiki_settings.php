@@ -36,7 +36,10 @@ $wgUploadDirectory = "$directory/images";
 $wgUploadPath = '/images';
 $wgEnableUploads = true;
 $wgCacheDirectory = "$directory/cache";
-$wgMainCacheType = CACHE_ACCEL;
+// APCu may be missing. A cache in the SQLite file of the pages locks it while one is saved.
+$wgMainCacheType = CACHE_NONE;
+$wgMessageCacheType = CACHE_NONE;
+$wgParserCacheType = CACHE_NONE;
 $wgSecretKey = 'a key for tests';
 $wgJobRunRate = 0;
 $wgNamespacesWithSubpages[NS_MAIN] = true;
