@@ -13,7 +13,7 @@ use std::time::UNIX_EPOCH;
 use crate::model::timestamp::Timestamp;
 
 /// The largest file, in bytes. A device such as `/dev/zero` has no end.
-const MAX_FILE: u64 = 4 << 20;
+const MAX_FILE: usize = 4 << 20;
 
 /// Where variables and files come from.
 pub trait Environment {
@@ -45,10 +45,7 @@ pub trait Environment {
     fn mode(&self, path: &Path) -> Option<u32>;
 
     /// Whether there is something at this path, or above it, that is no folder.
-    fn is_blocked(&self, folder: &Path) -> bool {
-        let _ = folder;
-        false
-    }
+    fn is_blocked(&self, folder: &Path) -> bool;
 }
 
 /// The machine this program runs on.
@@ -65,13 +62,11 @@ impl Environment for SystemEnvironment {
     }
 
     fn file(&self, path: &Path) -> io::Result<String> {
-        let mut text = String::new();
-        let file = std::fs::File::open(path)?;
-        file.take(MAX_FILE + 1).read_to_string(&mut text)?;
-        if u64::try_from(text.len()).is_ok_and(|length| length > MAX_FILE) {
+        let bytes = self.bytes(path, MAX_FILE + 1)?;
+        if bytes.len() > MAX_FILE {
             return Err(io::Error::other("it is larger than 4 MiB"));
         }
-        Ok(text)
+        String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
     }
 
     fn bytes(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
@@ -222,6 +217,10 @@ impl Environment for FakeEnvironment {
 
     fn mode(&self, path: &Path) -> Option<u32> {
         self.modes.get(path).copied()
+    }
+
+    fn is_blocked(&self, folder: &Path) -> bool {
+        folder.ancestors().any(|path| self.files.contains_key(path))
     }
 }
 

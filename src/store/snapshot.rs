@@ -82,8 +82,8 @@ impl SavedStores {
         }
     }
 
-    /// Everything that may still count at `now`, or after the clock was set back. At a million revocations it takes 25 MB and some
-    /// tens of milliseconds.
+    /// Everything that may still count at `now`, or after the clock was set back. At a million
+    /// revocations it takes 25 MB and some tens of milliseconds.
     #[must_use]
     pub fn snapshot(&self, now: Timestamp) -> Vec<u8> {
         let mut out = MAGIC.to_vec();

@@ -116,8 +116,6 @@ fn own_endpoint_rule(rule: &Rule, at: &WrittenRule, site: &Site, review: &mut Re
     }
 }
 
-/// A public page of an application that takes its user from a header for each request: without the
-/// header it ends its own session.
 /// A rule that is written as it stands in a URL.
 fn encoded_rule(at: &WrittenRule, review: &mut Review<'_>) {
     let Some(path) = &at.path else { return };
@@ -130,6 +128,8 @@ fn encoded_rule(at: &WrittenRule, review: &mut Review<'_>) {
     }
 }
 
+/// A public page of an application that takes its user from a header for each request: without the
+/// header it ends its own session.
 fn public_rule(rule: &Rule, at: &WrittenRule, site: &Site, review: &mut Review<'_>) {
     let is_for_some = rule.header.is_some() || !rule.from.is_empty() || !rule.methods.is_empty();
     let mut headers = site.identity_headers.names();
