@@ -14,6 +14,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::json_format::JsonFormat;
 use super::log_output::{LogOutput, Uptime};
 
 /// The format of log lines on stdout.
@@ -91,15 +92,8 @@ fn dispatch<W: Write + 'static>(
     let registry = tracing_subscriber::registry().with(filter(level));
     match format {
         LogFormat::Json => {
-            let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
-            registry
-                .with(
-                    lines
-                        .with_current_span(false)
-                        .with_span_list(false)
-                        .with_writer(writer),
-                )
-                .into()
+            let lines = tracing_subscriber::fmt::layer().event_format(JsonFormat);
+            registry.with(lines.with_writer(writer)).into()
         }
         LogFormat::Text => {
             let lines = tracing_subscriber::fmt::layer().with_ansi(false);
@@ -149,7 +143,7 @@ impl<W: Write> Write for OneLine<W> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
@@ -177,7 +171,12 @@ mod tests {
         }
     }
 
-    fn logged(format: LogFormat, level: &str, work: impl FnOnce()) -> String {
+    /// What `work` logs.
+    pub(in crate::telemetry) fn logged(
+        format: LogFormat,
+        level: &str,
+        work: impl FnOnce(),
+    ) -> String {
         let output = Output::default();
         let writer = output.clone();
         let dispatch = dispatch(format, parse(level).unwrap(), move || writer.clone());

@@ -6,6 +6,7 @@
 
 pub mod access_log;
 pub mod audit;
+mod json_format;
 pub mod labels;
 mod listener_metrics;
 mod log_output;
