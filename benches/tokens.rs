@@ -26,7 +26,7 @@ use vestibule::model::credential::CredentialKind;
 use vestibule::model::identity::Identity;
 use vestibule::model::identity_headers::IdentityHeaders;
 use vestibule::model::origin::Host;
-use vestibule::model::refresh_ticket::RefreshTicket;
+use vestibule::model::refresh_token_envelope::RefreshTokenEnvelope;
 use vestibule::model::sealing_keys::SealingKeys;
 use vestibule::model::secret::Secret;
 use vestibule::model::timestamp::Timestamp;
@@ -216,7 +216,7 @@ fn verified(bench: &mut Criterion) {
 
 fn sealed(bench: &mut Criterion) {
     let keys = SealingKeys::new(&[[7; 32]]).unwrap();
-    let ticket = RefreshTicket {
+    let envelope = RefreshTokenEnvelope {
         session_hash: None,
         registered: true,
         refresh: Secret::new("r".repeat(86)),
@@ -229,15 +229,17 @@ fn sealed(bench: &mut Criterion) {
         access_issued: Some(Timestamp::from_secs(1_700_000_000)),
         id_token: None,
     };
-    let sealed = ticket
+    let sealed = envelope
         .seal(&keys, "store", CredentialKind::Jwt, [9; 12])
         .unwrap();
-    assert!(RefreshTicket::open(&keys, "store", CredentialKind::Jwt, &sealed).is_some());
+    assert!(RefreshTokenEnvelope::open(&keys, "store", CredentialKind::Jwt, &sealed).is_some());
     bench.bench_function("refresh token, sealed", |timer| {
-        timer.iter(|| black_box(&ticket).seal(&keys, "store", CredentialKind::Jwt, [9; 12]));
+        timer.iter(|| black_box(&envelope).seal(&keys, "store", CredentialKind::Jwt, [9; 12]));
     });
     bench.bench_function("refresh token, opened", |timer| {
-        timer.iter(|| RefreshTicket::open(&keys, "store", CredentialKind::Jwt, black_box(&sealed)));
+        timer.iter(|| {
+            RefreshTokenEnvelope::open(&keys, "store", CredentialKind::Jwt, black_box(&sealed))
+        });
     });
 }
 

@@ -21,7 +21,7 @@ use crate::model::upstream::UpstreamAddress;
 use crate::proxy::{
     ProbeError, ProbeRequest, ProbeResponse, UpstreamProbe, check_trusted_certificates,
 };
-use crate::runtime::upstreams::{Backend, Upstreams};
+use crate::runtime::load_balancer::{Backend, LoadBalancer};
 use crate::telemetry::Metrics;
 use crate::telemetry::labels::UpstreamError;
 
@@ -40,7 +40,7 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     let probe = Arc::new(UpstreamProbe::new());
     let mut checks = JoinSet::new();
     for (order, site) in settings.sites.iter().enumerate() {
-        let upstreams = Upstreams::new(site, &metrics.site(&site.name), None);
+        let upstreams = LoadBalancer::new(site, &metrics.site(&site.name), None);
         let (site, probe) = (Arc::clone(site), Arc::clone(&probe));
         checks.spawn(async move { (order, examine_site(&site, &upstreams, &probe).await) });
     }
@@ -49,7 +49,11 @@ pub(super) async fn examine(settings: &Settings) -> Vec<Finding> {
     results.into_iter().flat_map(|(_, found)| found).collect()
 }
 
-async fn examine_site(site: &Site, upstreams: &Upstreams, probe: &UpstreamProbe) -> Vec<Finding> {
+async fn examine_site(
+    site: &Site,
+    upstreams: &LoadBalancer,
+    probe: &UpstreamProbe,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     for backend in upstreams.all() {
         let topic = Topic::new(CHECK, format_args!("{} {}", site.name, backend.name));

@@ -40,7 +40,7 @@ pub mod recorded_requests;
 pub mod redirect_login;
 pub mod redirect_loop;
 pub mod redirect_result;
-pub mod refresh_ticket;
+pub mod refresh_token_envelope;
 pub mod request;
 pub mod request_cookies;
 pub mod request_limits;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::decide::trace_context::recorded_traceparent;
 use crate::decide::upstream_headers::TraceFields;
 use crate::model::upstream::UpstreamAddress;
-use crate::runtime::upstreams::Backend;
+use crate::runtime::load_balancer::Backend;
 use crate::system;
 use crate::telemetry::span::{Attribute, SpanKind, SpanOutcome, SpanParent, Work};
 use crate::telemetry::trace::{SpanContext, SpanFrame, Trace};

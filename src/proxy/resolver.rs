@@ -202,8 +202,8 @@ impl<'r> Resolver<'r> {
         match runtime.refresh.run(context, request).await {
             RefreshOutcome::Renewed { renewed, .. } => Known::Found(renewed),
             RefreshOutcome::Refused(reason) => Known::Absent(reason),
-            RefreshOutcome::Reused(ticket) => {
-                runtime.revocation.revoke_reused(context, &ticket).await;
+            RefreshOutcome::Reused(envelope) => {
+                runtime.revocation.revoke_reused(context, &envelope).await;
                 Known::Absent(Reason::Revoked)
             }
             RefreshOutcome::Unavailable(reason) => Known::Failed(reason),

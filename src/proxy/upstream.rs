@@ -11,7 +11,7 @@ use crate::decide::upstream_headers::{
     AuthorizationField, ForwardedFields, IdentityFields, UpstreamHeaders,
 };
 use crate::runtime::SiteRuntime;
-use crate::runtime::upstreams::StickyKey;
+use crate::runtime::load_balancer::StickyKey;
 use crate::system;
 use crate::telemetry::labels::UpstreamError;
 
@@ -48,8 +48,8 @@ pub(super) async fn select_peer(ctx: &mut RequestState) -> Result<Box<HttpPeer>>
         user: principal.map(|principal| principal.identity.sub.as_str()),
         address: ctx.client.address,
     };
-    let upstreams = &site_runtime.upstreams;
-    let next = upstreams.next(&mut ctx.upstream.attempts, key).await;
+    let load_balancer = &site_runtime.load_balancer;
+    let next = load_balancer.next(&mut ctx.upstream.attempts, key).await;
     let (backend, address) = next.ok_or_else(unavailable)?;
     if let Some(trace) = &mut ctx.trace {
         trace.attempt_began(backend);
@@ -97,9 +97,9 @@ pub(super) fn connect_failed(ctx: &mut RequestState, error: &Error) -> bool {
     };
     let attempts = &ctx.upstream.attempts;
     if let Some(destination) = attempts.last() {
-        site_runtime.upstreams.connect_failed(destination);
+        site_runtime.load_balancer.connect_failed(destination);
     }
-    site_runtime.upstreams.has_next(attempts)
+    site_runtime.load_balancer.has_next(attempts)
 }
 
 /// Notes that an attempt failed over a connection, for a request that may be sent again. Returns
@@ -114,7 +114,7 @@ pub(super) fn repeat_after(ctx: &mut RequestState, error: &Error, on: Connection
         }
         if let Some(site_runtime) = &ctx.site_runtime {
             site_runtime
-                .upstreams
+                .load_balancer
                 .repeat_last(&mut ctx.upstream.attempts);
         }
         return true;
@@ -124,7 +124,7 @@ pub(super) fn repeat_after(ctx: &mut RequestState, error: &Error, on: Connection
     // 9.2.2). One that is slow is not helped by more of the same.
     let next = ctx.site_runtime.as_ref().is_some_and(|site_runtime| {
         let attempts = &ctx.upstream.attempts;
-        site_runtime.upstreams.has_next(attempts)
+        site_runtime.load_balancer.has_next(attempts)
     });
     is_broken && next
 }
@@ -140,7 +140,7 @@ pub(super) fn record_failure(ctx: &mut RequestState, error: &Error) {
     };
     let (Some(failure), Some(backend)) = (
         UpstreamFailure::of(error),
-        site_runtime.upstreams.get(last.backend),
+        site_runtime.load_balancer.get(last.backend),
     ) else {
         return;
     };
@@ -158,7 +158,7 @@ pub(super) fn record_failure(ctx: &mut RequestState, error: &Error) {
         "an upstream failed"
     );
     if let Some(error) = failure.error {
-        site_runtime.upstreams.failed(last.backend, error);
+        site_runtime.load_balancer.failed(last.backend, error);
     }
     ctx.upstream.retried = Some(system::stopwatch());
 }
@@ -173,7 +173,7 @@ pub(super) fn responded(ctx: &mut RequestState) {
     let (Some(site_runtime), Some(last)) = (&ctx.site_runtime, ctx.upstream.attempts.last()) else {
         return;
     };
-    if let Some(backend) = site_runtime.upstreams.get(last.backend) {
+    if let Some(backend) = site_runtime.load_balancer.get(last.backend) {
         // What earlier attempts took is not the time of this upstream.
         let before = ctx.upstream.retried.map(|retried| retried - started);
         backend.responded(latency.saturating_sub(before.unwrap_or_default()));

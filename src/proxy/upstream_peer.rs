@@ -12,7 +12,7 @@ use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use pingora::{Error, ErrorType, Result};
 
 use crate::model::upstream::{UpstreamAddress, UpstreamProtocol, UpstreamTls};
-use crate::runtime::upstreams::Backend;
+use crate::runtime::load_balancer::Backend;
 
 use super::upgrade_connector::UpgradeConnector;
 

@@ -13,8 +13,8 @@ use pingora::{Error, ErrorType, OrErr as _, Result};
 use crate::model::site::Site;
 use crate::model::upstream::UpstreamAddress;
 use crate::runtime::SiteRuntime;
+use crate::runtime::load_balancer::Backend;
 use crate::runtime::upstream_checks::Probe;
-use crate::runtime::upstreams::Backend;
 use crate::telemetry::labels::UpstreamError;
 
 use super::upstream_error::UpstreamFailure;

@@ -175,8 +175,8 @@ impl BasicAuth {
                 self.memory.forget(hash, remembered);
                 None
             }
-            RefreshOutcome::Reused(ticket) => {
-                self.revocation.revoke_reused(context, &ticket).await;
+            RefreshOutcome::Reused(envelope) => {
+                self.revocation.revoke_reused(context, &envelope).await;
                 self.memory.forget(hash, remembered);
                 None
             }

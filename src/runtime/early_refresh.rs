@@ -51,8 +51,8 @@ impl EarlyRefresh {
                 session_id: session.as_deref(),
             };
             let outcome = refresh.run(context, presented).await;
-            if let RefreshOutcome::Reused(ticket) = &outcome {
-                revocation.revoke_reused(context, ticket).await;
+            if let RefreshOutcome::Reused(envelope) = &outcome {
+                revocation.revoke_reused(context, envelope).await;
             }
             outcome
         })))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::credential::{CredentialKind, PresentedCredential};
 use crate::model::redirect_result::ProviderAddress;
-use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::refresh_token_envelope::RefreshTokenEnvelope;
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
@@ -76,16 +76,18 @@ impl Logout {
             }
             (_, None) => None,
         };
-        let ticket = presented.refresh.and_then(|sealed| {
-            RefreshTicket::open(&self.sealing, &site_runtime.site.name, kind, sealed)
+        let envelope = presented.refresh.and_then(|sealed| {
+            RefreshTokenEnvelope::open(&self.sealing, &site_runtime.site.name, kind, sealed)
         });
-        let id_token = ticket.as_ref().and_then(|ticket| ticket.id_token.clone());
+        let id_token = envelope
+            .as_ref()
+            .and_then(|envelope| envelope.id_token.clone());
         let mut at = context.audit_context();
-        let user = match (by_credential, ticket) {
-            (by_credential, Some(ticket)) => {
-                let sub = ticket.sub.clone();
-                at = at.of_sign_in(&ticket.revocation_key);
-                self.by_ticket(context, kind, ticket).await;
+        let user = match (by_credential, envelope) {
+            (by_credential, Some(envelope)) => {
+                let sub = envelope.sub.clone();
+                at = at.of_sign_in(&envelope.revocation_key);
+                self.by_envelope(context, kind, envelope).await;
                 Some(by_credential.map_or(sub, |ended| ended.user))
             }
             (Some(EndedLogin { user, key, refresh }), None) => {
@@ -165,19 +167,19 @@ impl Logout {
         })
     }
 
-    async fn by_ticket(
+    async fn by_envelope(
         &self,
         context: RequestContext<'_>,
         kind: CredentialKind,
-        ticket: RefreshTicket,
+        envelope: RefreshTokenEnvelope,
     ) {
         let site_runtime = context.site_runtime;
-        let tokens_end = ticket.access_tokens_end(context.now);
-        let key = RevocationKey(ticket.revocation_key.clone());
+        let tokens_end = envelope.access_tokens_end(context.now);
+        let key = RevocationKey(envelope.revocation_key.clone());
         self.revoke(context, &key, tokens_end).await;
         // Another tab may have refreshed a moment ago: the newest refresh token is the one that is
         // valid at the provider.
-        let mut newest = ticket;
+        let mut newest = envelope;
         for _ in 0..MAX_SUCCESSORS {
             let next = self.refresh.successor(site_runtime, kind, &newest).await;
             let Some(next) = next else { break };

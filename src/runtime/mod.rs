@@ -48,6 +48,7 @@ pub mod cookie_keys;
 pub mod early_refresh;
 pub mod handover;
 pub mod hooks;
+pub mod load_balancer;
 pub mod login;
 pub mod logout;
 pub mod preserved_post;
@@ -75,7 +76,6 @@ pub mod tokens;
 pub mod traces;
 mod unchecked_logouts;
 pub mod upstream_checks;
-pub mod upstreams;
 
 pub use build::{build, build_with};
 pub use build_error::BuildError;

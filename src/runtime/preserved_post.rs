@@ -13,7 +13,7 @@ use crate::model::known_device::KnownDevice;
 use crate::model::preserved_post::{
     Author, PostedForm, PreservedPost, RestoredPost, max_sealed, seal_purpose,
 };
-use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::refresh_token_envelope::RefreshTokenEnvelope;
 use crate::model::sealing_keys::SealingKeys;
 use crate::store::{Acquire, LeaseKey, LeaseStore};
 use crate::system;
@@ -75,11 +75,11 @@ impl PreservedPosts {
     }
 
     fn author(&self, site: &str, post: &UnauthenticatedPost<'_>) -> Option<Author> {
-        let ticket = post
-            .refresh
-            .and_then(|(kind, sealed)| RefreshTicket::open(&self.sealing, site, kind, sealed));
-        if let Some(ticket) = ticket {
-            return Some(Author::Person(ticket.sub));
+        let envelope = post.refresh.and_then(|(kind, sealed)| {
+            RefreshTokenEnvelope::open(&self.sealing, site, kind, sealed)
+        });
+        if let Some(envelope) = envelope {
+            return Some(Author::Person(envelope.sub));
         }
         let device = KnownDevice::open(&self.sealing, site, post.device_cookie?)?;
         Some(Author::LastHere(device.last_account()?.0))

@@ -3,7 +3,7 @@
 //! A sign-in is revoked by itself, or with everything that was issued to its user, to its
 //! application or by its provider up to a time. `iat` has whole seconds: of a token from the very
 //! second of that time nobody can tell on which side it is. It counts as expired, so that its
-//! refresh token decides, which knows more ([`RefreshTicket::was_issued_by`]).
+//! refresh token decides, which knows more ([`RefreshTokenEnvelope::was_issued_by`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::model::credential::CredentialKind;
 use crate::model::known_device::TrustGiven;
 use crate::model::reason::Reason;
-use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::refresh_token_envelope::RefreshTokenEnvelope;
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
 use crate::model::site::Site;
@@ -96,19 +96,19 @@ impl Revocation {
     }
 
     /// Whether the sign-in that a refresh token of the site belongs to was revoked by `now`.
-    pub(super) fn is_ticket_revoked(
+    pub(super) fn is_envelope_revoked(
         &self,
         site_runtime: &SiteRuntime,
-        ticket: &RefreshTicket,
+        envelope: &RefreshTokenEnvelope,
         now: Timestamp,
     ) -> bool {
         let provider = &site_runtime.provider;
-        let key = RevocationKey(ticket.revocation_key.clone());
+        let key = RevocationKey(envelope.revocation_key.clone());
         if self.is_revoked(provider, &key, now) {
             return true;
         }
-        self.events(site_runtime, &ticket.sub, now)
-            .any(|event| ticket.was_issued_by(event))
+        self.events(site_runtime, &envelope.sub, now)
+            .any(|event| envelope.was_issued_by(event))
     }
 
     /// Whether the trust of a user in a device was given before everything of the user was revoked.
@@ -212,18 +212,22 @@ impl Revocation {
 
     /// Revokes the sign-in of a refresh token that was presented again after it had been exchanged
     /// for another: somebody has a copy of it (RFC 9700, section 4.14.2).
-    pub async fn revoke_reused(&self, context: RequestContext<'_>, ticket: &RefreshTicket) {
+    pub async fn revoke_reused(
+        &self,
+        context: RequestContext<'_>,
+        envelope: &RefreshTokenEnvelope,
+    ) {
         let RequestContext {
             site_runtime, now, ..
         } = context;
-        let key = RevocationKey(ticket.revocation_key.clone());
-        let until = revoked_until(site_runtime, now, ticket.access_tokens_end(now));
+        let key = RevocationKey(envelope.revocation_key.clone());
+        let until = revoked_until(site_runtime, now, envelope.access_tokens_end(now));
         self.revoke(&site_runtime.provider, &key, until).await;
         let metrics = &site_runtime.metrics;
         metrics.unexpected_sign_out(SignOutCause::Replayed);
-        let context = context.audit_context().of_sign_in(&ticket.revocation_key);
-        audit::revoked(context, Some(&ticket.sub));
-        audit::renewal_refused(context, &ticket.sub, Reason::Revoked);
+        let context = context.audit_context().of_sign_in(&envelope.revocation_key);
+        audit::revoked(context, Some(&envelope.sub));
+        audit::renewal_refused(context, &envelope.sub, Reason::Revoked);
     }
 }
 

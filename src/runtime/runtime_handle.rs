@@ -35,8 +35,8 @@ fn forget_upstreams(before: &Runtime, after: &Runtime) {
         let name = &site_runtime.site.name;
         let mut sites = after.sites().iter();
         let same = sites.find(|site_runtime| site_runtime.site.name == *name);
-        for gone in site_runtime.upstreams.all() {
-            let mut kept = same.iter().flat_map(|same| same.upstreams.all());
+        for gone in site_runtime.load_balancer.all() {
+            let mut kept = same.iter().flat_map(|same| same.load_balancer.all());
             if !kept.any(|kept| kept.name == gone.name) {
                 site_runtime.metrics.forget_upstream(&gone.name);
             }

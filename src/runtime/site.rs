@@ -12,13 +12,13 @@ use crate::pages::PageTheme;
 use crate::provider::verify::token_key;
 use crate::telemetry::SiteMetrics;
 
+use super::load_balancer::LoadBalancer;
 use super::provider_client::ProviderClient;
 use super::revocation_ids::RevocationIds;
 use super::service_token_uses::ServiceTokenUses;
 use super::sessions::cache::SessionCache;
 use super::streams::Streams;
 use super::tokens::cache::{CachedToken, TokenCache};
-use super::upstreams::Upstreams;
 
 /// A site with everything that serves its requests.
 pub struct SiteRuntime {
@@ -29,7 +29,7 @@ pub struct SiteRuntime {
     /// Its metrics.
     pub metrics: Arc<SiteMetrics>,
     /// The backends of its application.
-    pub upstreams: Upstreams,
+    pub load_balancer: LoadBalancer,
     /// Its responses that stay open.
     pub streams: Streams,
     /// Header values that are the same for every request.
@@ -64,7 +64,11 @@ impl SiteRuntime {
         Ok(Self {
             site: Arc::clone(site),
             theme: PageTheme::of(&site.theme).map_err(|error| error.to_string())?,
-            upstreams: Upstreams::new(site, &metrics, previous.map(|before| &before.upstreams)),
+            load_balancer: LoadBalancer::new(
+                site,
+                &metrics,
+                previous.map(|before| &before.load_balancer),
+            ),
             metrics,
             streams,
             headers: SiteHeaders::new(&site.name, &site.origin)

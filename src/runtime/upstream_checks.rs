@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use crate::system;
 
 use super::Runtime;
+use super::load_balancer::Backend;
 use super::runtime_handle::RuntimeHandle;
 use super::site::SiteRuntime;
-use super::upstreams::Backend;
 
 /// How often the sites are looked at for health checks that are due.
 const HEALTH_POLL: Duration = Duration::from_millis(250);
@@ -40,10 +40,10 @@ pub(super) async fn look_up_names(runtime_handle: &RuntimeHandle) {
         let runtime = runtime_handle.current();
         let mut lookups = JoinSet::new();
         for site_runtime in runtime.sites() {
-            for index in 0..site_runtime.upstreams.all().len() {
+            for index in 0..site_runtime.load_balancer.all().len() {
                 let site_runtime = Arc::clone(site_runtime);
                 lookups.spawn(async move {
-                    if let Some(backend) = site_runtime.upstreams.get(index) {
+                    if let Some(backend) = site_runtime.load_balancer.get(index) {
                         backend.look_up().await;
                     }
                 });
@@ -93,7 +93,7 @@ impl Checks {
             let Some(health) = &site_runtime.site.health else {
                 continue;
             };
-            for (index, backend) in site_runtime.upstreams.all().iter().enumerate() {
+            for (index, backend) in site_runtime.load_balancer.all().iter().enumerate() {
                 let key = (site_runtime.site.name.clone(), backend.name.clone());
                 let is_pending = |last: &LastCheck| {
                     !last.task.is_finished() || now < last.started + health.interval
@@ -118,7 +118,7 @@ impl Checks {
     ) -> AbortHandle {
         let (probe, site_runtime) = (Arc::clone(probe), Arc::clone(site_runtime));
         self.running.spawn(async move {
-            let Some(backend) = site_runtime.upstreams.get(index) else {
+            let Some(backend) = site_runtime.load_balancer.get(index) else {
                 return;
             };
             let check = probe.check(&site_runtime, backend);

@@ -176,7 +176,6 @@ pub const SHARED_NAMES: &[&str] = &[
     "tls: TLS listeners: their settings, what they need, and the handshake.",
     "two_factor: the code that is asked for after the password.",
     "upstream: a server of an application, and what the proxy does to reach it.",
-    "upstreams: where an application listens: its settings, and the choice of one.",
     "verify: whether an access token is good.",
 ];
 

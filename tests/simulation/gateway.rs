@@ -12,8 +12,8 @@ use tokio::time::sleep;
 
 use vestibule::config::settings::{self, Settings};
 use vestibule::provider::http_client::{HttpClient, HttpError};
+use vestibule::runtime::load_balancer::Backend;
 use vestibule::runtime::upstream_checks::Probe;
-use vestibule::runtime::upstreams::Backend;
 use vestibule::runtime::{Connectors, RuntimeHandle, SiteRuntime, background, build_with};
 use vestibule::store::{StoreError, Stores};
 use vestibule::system::Clock;

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
 
 use vestibule::model::credential::CredentialKind;
-use vestibule::model::refresh_ticket::RefreshTicket;
+use vestibule::model::refresh_token_envelope::RefreshTokenEnvelope;
 use vestibule::model::sealing_keys::SealingKeys;
 
 use super::configuration::SITE;
@@ -141,8 +141,8 @@ impl Credentials {
             (false, true) => CredentialKind::Session,
             (false, false) => CredentialKind::Jwt,
         };
-        let ticket = RefreshTicket::open(keys, SITE, kind, self.sealed_refresh()?)?;
-        Some(ticket.refresh.expose().to_owned())
+        let envelope = RefreshTokenEnvelope::open(keys, SITE, kind, self.sealed_refresh()?)?;
+        Some(envelope.refresh.expose().to_owned())
     }
 
     /// The hash under which the store keeps the session.

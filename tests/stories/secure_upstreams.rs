@@ -245,7 +245,9 @@ async fn health_checks_speak_the_protocol_of_the_requests() {
         let uri = server.seen.http2.lock().unwrap()[0].0.uri().clone();
         assert_eq!(uri.path_and_query().unwrap(), "/healthz?deep=1");
         assert_eq!(uri.authority().unwrap(), "store.localhost:8080");
-        let name = stage.runtime_handle.current().sites()[0].upstreams.all()[0]
+        let name = stage.runtime_handle.current().sites()[0]
+            .load_balancer
+            .all()[0]
             .name
             .clone();
         let healthy = format!("vestibule_upstream_healthy{{site=\"store\",upstream=\"{name}\"}}");

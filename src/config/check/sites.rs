@@ -11,8 +11,8 @@ use super::super::suggest::suggest;
 use super::hosts::TakenHosts;
 use super::providers::is_name;
 use super::{
-    Review, application_session, cookies, headers, hosted_backend, hosts, oidc_client, own_paths,
-    rules, service_tokens, theme, upstreams, warnings,
+    Review, application_session, cookies, fusionauth_hosted_backend, headers, hosts, oidc_client,
+    own_paths, rules, service_tokens, theme, upstreams, warnings,
 };
 use crate::model::cookie_names::CookieNames;
 use crate::model::credential::CredentialKind;
@@ -87,7 +87,8 @@ fn site(
     let paths = own_paths::paths(written, review);
     let allowed_origins = hosts::allowed_origins(&written.allowed_origins, review);
     let cookies = cookies(written, origin.as_ref(), review);
-    let hosted = hosted_backend::backend(written, origin.as_ref(), paths.own.as_ref(), review);
+    let hosted =
+        fusionauth_hosted_backend::backend(written, origin.as_ref(), paths.own.as_ref(), review);
     let headers = headers::headers(written.headers.as_ref(), review);
     let theme = theme::theme(written.theme.as_ref(), review);
     let rules = rules::rules(&written.rules, review);

@@ -11,7 +11,7 @@ use crate::model::sign_out_path::SignOutPath;
 use crate::model::site::Site;
 
 use super::fixtures::{rule, store};
-use super::hosted_backend;
+use super::fusionauth_hosted_backend;
 
 fn explained(method: &str, target: &str, site: &Site) -> Explanation {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
@@ -148,7 +148,7 @@ fn a_health_check_belongs_to_no_site() {
 /// Who is signed in has a refresh token, and the provider tells what comes of it.
 #[test]
 fn a_refresh_of_the_hosted_backend_depends_on_the_provider() {
-    let site = hosted_backend::at("/").site;
+    let site = fusionauth_hosted_backend::at("/").site;
     let told = explained("POST", "/app/refresh/c1", &site);
     assert_eq!(outcomes(&told), ["answered - -", "refused 400 -"]);
 }

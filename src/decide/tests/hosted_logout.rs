@@ -4,7 +4,7 @@ use http::Method;
 
 use super::case::Case;
 use super::fixtures::valid_token;
-use super::hosted_backend::{at, from};
+use super::fusionauth_hosted_backend::{at, from};
 use crate::decide::Known;
 
 const LOGOUT: &str =

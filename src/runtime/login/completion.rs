@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::credential::CredentialKind;
 use crate::model::known_device::{SealedDevice, TrustGiven};
 use crate::model::reason::Reason;
-use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::refresh_token_envelope::RefreshTokenEnvelope;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{CompletedLogin, Principal};
@@ -80,9 +80,9 @@ impl Completion {
         let tokens = NewTokens {
             kind: login.kind,
             pair,
-            ticket: &RefreshTicket {
+            envelope: &RefreshTokenEnvelope {
                 registered,
-                ..ticket(&login, &principal, now)
+                ..envelope(&login, &principal, now)
             },
             principal: &principal,
             now,
@@ -135,9 +135,13 @@ impl Completion {
     }
 }
 
-fn ticket(login: &AcceptedLogin<'_>, principal: &Principal, now: Timestamp) -> RefreshTicket {
+fn envelope(
+    login: &AcceptedLogin<'_>,
+    principal: &Principal,
+    now: Timestamp,
+) -> RefreshTokenEnvelope {
     let refresh = login.success.tokens.refresh.clone();
-    RefreshTicket {
+    RefreshTokenEnvelope {
         // Without a refresh token nothing is sealed.
         refresh: refresh.unwrap_or_else(|| Secret::new("")),
         sub: principal.identity.sub.clone(),

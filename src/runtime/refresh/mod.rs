@@ -22,7 +22,7 @@ mod outcome;
 mod pair_issuer;
 mod service;
 pub(super) mod single_flight;
-mod stored_outcome;
+mod store_seal;
 mod task;
 mod worker;
 

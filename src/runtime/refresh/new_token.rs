@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
-use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::refresh_token_envelope::RefreshTokenEnvelope;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
 use crate::model::token::{Principal, RevocationKey, TokenPair};
@@ -50,7 +50,7 @@ pub(super) struct NewPair<'a> {
 pub(super) async fn verify_new_token(
     site_runtime: &SiteRuntime,
     new: NewPair<'_>,
-    old: &RefreshTicket,
+    old: &RefreshTokenEnvelope,
     now: Timestamp,
 ) -> Result<NewToken, NewTokenError> {
     let (provider, application) = (&site_runtime.provider, &site_runtime.site.application_id);

@@ -1,7 +1,7 @@
 //! How a refresh came out, for its callers.
 
 use crate::model::reason::Reason;
-use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::refresh_token_envelope::RefreshTokenEnvelope;
 use crate::model::token::CompletedRefresh;
 
 /// How a refresh came out.
@@ -13,15 +13,15 @@ pub enum RefreshOutcome {
         /// What the client carries from now on, and whom it authenticates.
         renewed: CompletedRefresh,
         /// What is sealed with the new refresh token.
-        ticket: Box<RefreshTicket>,
+        envelope: Box<RefreshTokenEnvelope>,
         /// Where the new tokens came from.
         source: RefreshSource,
     },
     /// The refresh token is not accepted any more: `signed_out` or `revoked`.
     Refused(Reason),
     /// The refresh token was exchanged for another so long ago that whoever presents it has a copy.
-    /// The caller revokes the sign-in of this ticket.
-    Reused(Box<RefreshTicket>),
+    /// The caller revokes the sign-in of this envelope.
+    Reused(Box<RefreshTokenEnvelope>),
     /// There is no usable answer: the client keeps what it has, and may try again.
     Unavailable(Reason),
 }
@@ -42,10 +42,10 @@ impl RefreshOutcome {
     pub(super) fn shared(self) -> Self {
         match self {
             Self::Renewed {
-                renewed, ticket, ..
+                renewed, envelope, ..
             } => Self::Renewed {
                 renewed,
-                ticket,
+                envelope,
                 source: RefreshSource::Shared,
             },
             Self::Refused(_) | Self::Reused(_) | Self::Unavailable(_) => self,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
-use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::refresh_token_envelope::RefreshTokenEnvelope;
 use crate::model::token::{CompletedRefresh, Principal, RevocationKey, TokenPair};
 use crate::runtime::revocation::{Revocation, revoked_until};
 use crate::runtime::sessions::Sessions;
@@ -14,7 +14,6 @@ use crate::telemetry::audit;
 
 use super::new_token::{NewPair, NewTokenError, verify_new_token};
 use super::outcome::{RefreshOutcome, RefreshSource};
-use super::stored_outcome::StoredOutcome;
 use super::task::RefreshTask;
 
 /// Issues the provider's tokens to clients.
@@ -22,12 +21,6 @@ pub(in crate::runtime) struct PairIssuer {
     pub clock: Clock,
     pub sessions: Arc<Sessions>,
     pub revocation: Arc<Revocation>,
-}
-
-/// The outcome of a refresh, and what the store keeps of it.
-pub(super) struct Settled {
-    pub outcome: RefreshOutcome,
-    pub stored: StoredOutcome,
 }
 
 /// Why tokens of the provider were not issued to the client.
@@ -54,7 +47,7 @@ impl PairError {
 /// Tokens of the provider that passed their checks.
 struct Accepted<'a> {
     pair: &'a TokenPair,
-    ticket: RefreshTicket,
+    envelope: RefreshTokenEnvelope,
     principal: Arc<Principal>,
     source: RefreshSource,
 }
@@ -66,39 +59,39 @@ impl PairIssuer {
         task: &RefreshTask,
         pair: &TokenPair,
         source: RefreshSource,
-    ) -> Result<Settled, PairError> {
+    ) -> Result<RefreshOutcome, PairError> {
         let now = self.clock.now();
-        let refresh = pair.refresh.as_ref().unwrap_or(&task.ticket.refresh);
-        let ticket = RefreshTicket {
+        let refresh = pair.refresh.as_ref().unwrap_or(&task.envelope.refresh);
+        let envelope = RefreshTokenEnvelope {
             refresh: refresh.clone(),
             session_hash: None,
             id_token: pair
                 .id_token
                 .clone()
-                .or_else(|| task.ticket.id_token.clone()),
-            ..task.ticket.clone()
+                .or_else(|| task.envelope.id_token.clone()),
+            ..task.envelope.clone()
         };
         // A sign-out in the meantime wins, and what the provider has just issued is ended too.
         let site_runtime = &task.site_runtime;
         if self
             .revocation
-            .is_ticket_revoked(site_runtime, &ticket, now)
+            .is_envelope_revoked(site_runtime, &envelope, now)
         {
-            self.revoke_at_provider(task, &ticket).await;
-            return Ok(Settled::refused(Reason::Revoked));
+            self.revoke_at_provider(task, &envelope).await;
+            return Ok(RefreshOutcome::Refused(Reason::Revoked));
         }
         let new = NewPair {
             pair,
             kind: task.kind,
-            last_id_token: task.ticket.id_token.as_ref(),
+            last_id_token: task.envelope.id_token.as_ref(),
         };
-        match verify_new_token(site_runtime, new, &task.ticket, now).await {
+        match verify_new_token(site_runtime, new, &task.envelope, now).await {
             Ok(new) => {
                 let accepted = Accepted {
                     pair,
-                    ticket: RefreshTicket {
-                        registered: new.registered || ticket.registered,
-                        ..ticket
+                    envelope: RefreshTokenEnvelope {
+                        registered: new.registered || envelope.registered,
+                        ..envelope
                     },
                     principal: new.principal,
                     source,
@@ -108,42 +101,50 @@ impl PairIssuer {
             Err(NewTokenError::Unchecked(reason)) => Err(PairError::Unchecked(reason)),
             Err(NewTokenError::UnknownKey) => Err(PairError::UnknownKey),
             Err(NewTokenError::Unusable(reason)) => Err(PairError::Unusable(reason)),
-            Err(NewTokenError::NotThisUser) => Ok(Settled::refused(Reason::SignedOut)),
+            Err(NewTokenError::NotThisUser) => Ok(RefreshOutcome::Refused(Reason::SignedOut)),
             Err(NewTokenError::NotRegistered) => {
-                self.revoke_unregistered(task, ticket).await;
-                Ok(Settled::refused(Reason::SignedOut))
+                self.revoke_unregistered(task, envelope).await;
+                Ok(RefreshOutcome::Refused(Reason::SignedOut))
             }
         }
     }
 
     /// Revokes the sign-in of a user who may not sign in any more: the access token that it has is
     /// valid for a while yet.
-    async fn revoke_unregistered(&self, task: &RefreshTask, ticket: RefreshTicket) {
+    async fn revoke_unregistered(&self, task: &RefreshTask, envelope: RefreshTokenEnvelope) {
         let provider = &task.site_runtime.provider;
-        let key = RevocationKey(ticket.revocation_key.clone());
+        let key = RevocationKey(envelope.revocation_key.clone());
         let now = self.clock.now();
-        let until = revoked_until(&task.site_runtime, now, ticket.access_tokens_end(now));
+        let until = revoked_until(&task.site_runtime, now, envelope.access_tokens_end(now));
         self.revocation.revoke(provider, &key, until).await;
-        audit::revoked(task.audit_context(), Some(&ticket.sub));
-        self.revoke_at_provider(task, &ticket).await;
+        audit::revoked(task.audit_context(), Some(&envelope.sub));
+        self.revoke_at_provider(task, &envelope).await;
     }
 
-    async fn revoke_at_provider(&self, task: &RefreshTask, ticket: &RefreshTicket) {
+    async fn revoke_at_provider(&self, task: &RefreshTask, envelope: &RefreshTokenEnvelope) {
         self.revocation
-            .revoke_at_provider(&task.site_runtime.provider, &ticket.refresh, &ticket.sub)
+            .revoke_at_provider(
+                &task.site_runtime.provider,
+                &envelope.refresh,
+                &envelope.sub,
+            )
             .await;
     }
 
-    async fn issue(&self, task: &RefreshTask, new: Accepted<'_>) -> Result<Settled, PairError> {
+    async fn issue(
+        &self,
+        task: &RefreshTask,
+        new: Accepted<'_>,
+    ) -> Result<RefreshOutcome, PairError> {
         let Accepted {
             pair,
-            ticket,
+            envelope,
             principal,
             source,
         } = new;
         let mut pair = pair.clone();
         if task.kind == CredentialKind::Bearer
-            && pair.refresh.as_ref() == Some(&task.ticket.refresh)
+            && pair.refresh.as_ref() == Some(&task.envelope.refresh)
         {
             // A client that stores its tokens itself is told only what changed.
             pair.refresh = None;
@@ -151,7 +152,7 @@ impl PairIssuer {
         let tokens = NewTokens {
             kind: task.kind,
             pair: &pair,
-            ticket: &ticket,
+            envelope: &envelope,
             principal: &principal,
             now: self.clock.now(),
         };
@@ -161,31 +162,19 @@ impl PairIssuer {
             Err(reason) => return Err(PairError::Unchecked(reason)),
         };
         // Also where the request presented the id of another session, or none.
-        if let Some(hash) = &task.ticket.session_hash {
+        if let Some(hash) = &task.envelope.session_hash {
             self.sessions.end_by_hash(hash).await;
         }
         let access: Arc<str> = Arc::from(pair.access.expose());
-        let stored = StoredOutcome::issued(&tokens, &access);
         let renewed = CompletedRefresh {
             tokens,
             principal,
             access,
         };
-        let outcome = RefreshOutcome::Renewed {
+        Ok(RefreshOutcome::Renewed {
             renewed,
-            ticket: Box::new(ticket),
+            envelope: Box::new(envelope),
             source,
-        };
-        Ok(Settled { outcome, stored })
-    }
-}
-
-impl Settled {
-    /// A refusal, which is stored.
-    pub fn refused(reason: Reason) -> Self {
-        Self {
-            outcome: RefreshOutcome::Refused(reason),
-            stored: StoredOutcome::refused(reason),
-        }
+        })
     }
 }

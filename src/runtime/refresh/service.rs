@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 
 use crate::model::credential::{CredentialKind, RefreshRequest};
 use crate::model::reason::Reason;
-use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::refresh_token_envelope::RefreshTokenEnvelope;
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
 use crate::model::token::TokenPair;
@@ -25,7 +25,7 @@ use super::backoff::RefreshBackoff;
 use super::lock::{Acquire, Leases};
 use super::outcome::{RefreshOutcome, RefreshSource};
 use super::single_flight::{Role, SingleFlight};
-use super::stored_outcome::{StoreSeal, StoredOutcome};
+use super::store_seal::StoreSeal;
 use super::task::RefreshTask;
 use super::worker::{RefreshWorker, TaskResult};
 
@@ -62,7 +62,7 @@ impl Refresh {
     ) -> RefreshOutcome {
         let site_runtime = context.site_runtime;
         let outcome = match self.open(site_runtime, presented) {
-            Some(ticket) => self.follow_chain(context, presented.kind, ticket).await,
+            Some(envelope) => self.follow_chain(context, presented.kind, envelope).await,
             None => {
                 let metrics = &site_runtime.metrics;
                 metrics.unexpected_sign_out(SignOutCause::UnreadableCookie);
@@ -95,10 +95,10 @@ impl Refresh {
         site_runtime: &SiteRuntime,
         presented: RefreshRequest<'_>,
     ) -> bool {
-        let Some(ticket) = self.open(site_runtime, presented) else {
+        let Some(envelope) = self.open(site_runtime, presented) else {
             return true;
         };
-        let key = lease_key(site_runtime, presented.kind, &ticket.refresh);
+        let key = lease_key(site_runtime, presented.kind, &envelope.refresh);
         let failed = self.backoff.pending(key, self.clock.monotonic());
         failed.is_none() && !self.in_flight.is_running(key)
     }
@@ -107,32 +107,33 @@ impl Refresh {
         &self,
         site_runtime: &SiteRuntime,
         presented: RefreshRequest<'_>,
-    ) -> Option<RefreshTicket> {
+    ) -> Option<RefreshTokenEnvelope> {
         let (site, kind) = (&site_runtime.site.name, presented.kind);
-        RefreshTicket::open(&self.sealing, site, kind, presented.refresh)
+        RefreshTokenEnvelope::open(&self.sealing, site, kind, presented.refresh)
     }
 
-    /// Refreshes with `ticket`, and where the tokens of an earlier refresh have expired by now,
+    /// Refreshes with `envelope`, and where the tokens of an earlier refresh have expired by now,
     /// with the refresh token that came with them.
     async fn follow_chain(
         &self,
         context: RequestContext<'_>,
         kind: CredentialKind,
-        mut ticket: RefreshTicket,
+        mut envelope: RefreshTokenEnvelope,
     ) -> RefreshOutcome {
-        let first = lease_key(context.site_runtime, kind, &ticket.refresh);
+        let first = lease_key(context.site_runtime, kind, &envelope.refresh);
         for length in 0..MAX_CHAIN {
-            match self.join_or_start(context, kind, &ticket).await {
-                ControlFlow::Continue(next) => ticket = *next,
+            match self.join_or_start(context, kind, &envelope).await {
+                ControlFlow::Continue(next) => envelope = *next,
                 ControlFlow::Break(RefreshOutcome::Unavailable(reason)) => {
                     if length > 1 {
                         let seal = self.seal(context.site_runtime, kind, first);
-                        self.shorten_chain(context.site_runtime, seal, ticket).await;
+                        self.shorten_chain(context.site_runtime, seal, envelope)
+                            .await;
                     }
                     return RefreshOutcome::Unavailable(reason);
                 }
-                ControlFlow::Break(RefreshOutcome::Renewed { ticket, .. })
-                    if self.is_revoked(context, &ticket) =>
+                ControlFlow::Break(RefreshOutcome::Renewed { envelope, .. })
+                    if self.is_revoked(context, &envelope) =>
                 {
                     return RefreshOutcome::Refused(Reason::Revoked);
                 }
@@ -149,7 +150,7 @@ impl Refresh {
         &self,
         site_runtime: &SiteRuntime,
         first: StoreSeal<'_>,
-        last: RefreshTicket,
+        last: RefreshTokenEnvelope,
     ) {
         let pair = TokenPair::new(Secret::new(""), Some(last.refresh));
         self.worker
@@ -162,12 +163,12 @@ impl Refresh {
         &self,
         context: RequestContext<'_>,
         kind: CredentialKind,
-        ticket: &RefreshTicket,
+        envelope: &RefreshTokenEnvelope,
     ) -> TaskResult {
-        if self.is_revoked(context, ticket) {
+        if self.is_revoked(context, envelope) {
             return ControlFlow::Break(RefreshOutcome::Refused(Reason::Revoked));
         }
-        let key = lease_key(context.site_runtime, kind, &ticket.refresh);
+        let key = lease_key(context.site_runtime, kind, &envelope.refresh);
         if let Some(reason) = self.backoff.pending(key, self.clock.monotonic()) {
             return ControlFlow::Break(RefreshOutcome::Unavailable(reason));
         }
@@ -181,7 +182,7 @@ impl Refresh {
                     site_runtime: Arc::clone(context.site_runtime),
                     kind,
                     key,
-                    ticket: ticket.clone(),
+                    envelope: envelope.clone(),
                     client: context.client,
                     request_id: context.request_id.to_owned(),
                 };
@@ -204,9 +205,9 @@ impl Refresh {
         result_of_task(result)
     }
 
-    fn is_revoked(&self, context: RequestContext<'_>, ticket: &RefreshTicket) -> bool {
+    fn is_revoked(&self, context: RequestContext<'_>, envelope: &RefreshTokenEnvelope) -> bool {
         self.revocation
-            .is_ticket_revoked(context.site_runtime, ticket, context.now)
+            .is_envelope_revoked(context.site_runtime, envelope, context.now)
     }
 
     fn seal<'a>(
@@ -223,37 +224,35 @@ impl Refresh {
         }
     }
 
-    /// The ticket for which this one was exchanged, where the provider rotated the refresh token
+    /// The envelope for which this one was exchanged, where the provider rotated the refresh token
     /// and the result is still stored.
     pub(in crate::runtime) async fn successor(
         &self,
         site_runtime: &SiteRuntime,
         kind: CredentialKind,
-        ticket: &RefreshTicket,
-    ) -> Option<RefreshTicket> {
-        let key = lease_key(site_runtime, kind, &ticket.refresh);
+        envelope: &RefreshTokenEnvelope,
+    ) -> Option<RefreshTokenEnvelope> {
+        let key = lease_key(site_runtime, kind, &envelope.refresh);
         let (seal, now) = (self.seal(site_runtime, kind, key), self.clock.now());
         let next = match self.leases.acquire(key).await {
-            Acquire::Completed(sealed) => match seal.open_outcome(&sealed, now)? {
-                StoredOutcome::Issued { refresh, .. } => {
-                    RefreshTicket::open(&self.sealing, &site_runtime.site.name, kind, &refresh?)?
-                }
-                StoredOutcome::SignedOut | StoredOutcome::Revoked => return None,
-            },
+            Acquire::Completed(sealed) => {
+                let refresh = seal.open_outcome(&sealed, now)?.ok()?.refresh?;
+                RefreshTokenEnvelope::open(&self.sealing, &site_runtime.site.name, kind, &refresh)?
+            }
             Acquire::Acquired(guard) => {
                 // Tokens that were not issued yet are ended too.
                 let kept = guard
                     .checkpoint()
                     .and_then(|sealed| seal.open_checkpoint(sealed, now));
                 self.leases.release(guard).await;
-                RefreshTicket {
+                RefreshTokenEnvelope {
                     refresh: kept?.pair.refresh?,
-                    ..ticket.clone()
+                    ..envelope.clone()
                 }
             }
             Acquire::Contended | Acquire::Reused => return None,
         };
-        (next.refresh != ticket.refresh).then_some(next)
+        (next.refresh != envelope.refresh).then_some(next)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::model::credential::CredentialKind;
 use crate::model::login::LoginRefused;
-use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::refresh_token_envelope::RefreshTokenEnvelope;
 use crate::model::token::TokenPair;
 use crate::runtime::site::SiteRuntime;
 use crate::store::LeaseKey;
@@ -21,7 +21,7 @@ pub(super) struct RefreshTask {
     pub site_runtime: Arc<SiteRuntime>,
     pub kind: CredentialKind,
     pub key: LeaseKey,
-    pub ticket: RefreshTicket,
+    pub envelope: RefreshTokenEnvelope,
     pub client: IpAddr,
     pub request_id: String,
 }
@@ -33,13 +33,13 @@ impl RefreshTask {
         self.site_runtime.provider.settings.timeout * 4 + LEASE_TTL
     }
 
-    /// The ticket that follows this one with the refresh token of `pair`, where that is another
+    /// The envelope that follows this one with the refresh token of `pair`, where that is another
     /// one.
-    pub fn next(&self, pair: &TokenPair) -> Option<RefreshTicket> {
+    pub fn next(&self, pair: &TokenPair) -> Option<RefreshTokenEnvelope> {
         let refresh = pair.refresh.as_ref()?;
-        (*refresh != self.ticket.refresh).then(|| RefreshTicket {
+        (*refresh != self.envelope.refresh).then(|| RefreshTokenEnvelope {
             refresh: refresh.clone(),
-            ..self.ticket.clone()
+            ..self.envelope.clone()
         })
     }
 
@@ -48,7 +48,7 @@ impl RefreshTask {
             site: &self.site_runtime.site.name,
             request_id: &self.request_id,
             client: self.client,
-            session: Some(SignInHash::of(&self.ticket.revocation_key)),
+            session: Some(SignInHash::of(&self.envelope.revocation_key)),
         }
     }
 
@@ -60,7 +60,7 @@ impl RefreshTask {
         };
         let site = &self.site_runtime;
         let (context, provider) = (self.audit_context(), &site.provider.name);
-        audit::refresh_token_refused(context, &self.ticket.sub, provider, answer);
+        audit::refresh_token_refused(context, &self.envelope.sub, provider, answer);
         site.metrics
             .unexpected_sign_out(SignOutCause::ProviderRefused);
     }
@@ -69,9 +69,9 @@ impl RefreshTask {
     pub fn audit(&self, outcome: &RefreshOutcome) {
         let context = self.audit_context();
         match outcome {
-            RefreshOutcome::Renewed { .. } => audit::renewed(context, &self.ticket.sub),
+            RefreshOutcome::Renewed { .. } => audit::renewed(context, &self.envelope.sub),
             RefreshOutcome::Refused(reason) | RefreshOutcome::Unavailable(reason) => {
-                audit::renewal_refused(context, &self.ticket.sub, *reason);
+                audit::renewal_refused(context, &self.envelope.sub, *reason);
             }
             // Recorded by whoever revokes the sign-in.
             RefreshOutcome::Reused(_) => {}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
-use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::refresh_token_envelope::RefreshTokenEnvelope;
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
 use crate::model::site::Site;
@@ -22,8 +22,8 @@ use crate::system::Clock;
 use super::lock::{Acquire, LeaseGuard, Leases};
 use super::new_token::{NewPair, NewToken, NewTokenError, verify_new_token};
 use super::outcome::{RefreshOutcome, RefreshSource};
-use super::pair_issuer::{PairError, PairIssuer, Settled};
-use super::stored_outcome::{KeptPair, StoreSeal, StoredOutcome};
+use super::pair_issuer::{PairError, PairIssuer};
+use super::store_seal::{KeptPair, StoreSeal};
 use super::task::RefreshTask;
 
 /// How long new tokens wait for their key, which the provider may not have published everywhere. A
@@ -32,9 +32,9 @@ const KEY_WAIT: Duration = Duration::from_secs(30);
 /// How often a lease that somebody else holds is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How a task ended: with an outcome, or with the ticket to refresh with next, because the tokens
+/// How a task ended: with an outcome, or with the envelope to refresh with next, because the tokens
 /// of an earlier refresh have expired by now.
-pub(super) type TaskResult = ControlFlow<RefreshOutcome, Box<RefreshTicket>>;
+pub(super) type TaskResult = ControlFlow<RefreshOutcome, Box<RefreshTokenEnvelope>>;
 
 /// Runs refreshes.
 pub(in crate::runtime) struct RefreshWorker {
@@ -47,16 +47,6 @@ pub(in crate::runtime) struct RefreshWorker {
     pub reuse_window: Duration,
 }
 
-/// How the holder of a lease got on.
-enum Progress {
-    /// There is an outcome.
-    Done(Settled),
-    /// There is none. What the provider has issued stays as the checkpoint.
-    Failed(Reason),
-    /// The tokens of the checkpoint are over: this ticket is the next to refresh with.
-    Next(Box<RefreshTicket>),
-}
-
 impl RefreshWorker {
     /// Refreshes, or takes the result of whoever does or did.
     pub(super) async fn run(&self, task: &RefreshTask) -> TaskResult {
@@ -67,8 +57,8 @@ impl RefreshWorker {
                 Acquire::Acquired(guard) => return self.lead(task, guard).await,
                 Acquire::Completed(sealed) => return self.replay(task, &sealed, source).await,
                 Acquire::Reused => {
-                    let ticket = Box::new(task.ticket.clone());
-                    return ControlFlow::Break(RefreshOutcome::Reused(ticket));
+                    let envelope = Box::new(task.envelope.clone());
+                    return ControlFlow::Break(RefreshOutcome::Reused(envelope));
                 }
                 Acquire::Contended if self.clock.monotonic() > deadline => {
                     return failed(Reason::ProviderUnavailable);
@@ -92,17 +82,16 @@ impl RefreshWorker {
             return failed(Reason::StoreUnavailable);
         }
         let work = self.refresh(task, &guard);
-        let progress = self.leases.with_heartbeat(&guard, work).await;
+        let result = self.leases.with_heartbeat(&guard, work).await;
         let had_checkpoint = guard.checkpoint().is_some();
-        let (outcome, stored) = match progress {
-            Progress::Done(Settled { outcome, stored }) => (outcome, Some(stored)),
-            Progress::Failed(reason) => (RefreshOutcome::Unavailable(reason), None),
-            Progress::Next(ticket) => {
+        let outcome = match result {
+            ControlFlow::Break(outcome) => outcome,
+            ControlFlow::Continue(envelope) => {
                 self.leases.release(guard).await;
-                return ControlFlow::Continue(ticket);
+                return ControlFlow::Continue(envelope);
             }
         };
-        match stored.and_then(|stored| self.lease_result(task, &stored, &outcome)) {
+        match self.lease_result(task, &outcome) {
             Some(result) => self.leases.complete(guard, result).await,
             None => self.leases.release(guard).await,
         }
@@ -121,37 +110,38 @@ impl RefreshWorker {
         self.leases.copy_checkpoint(guard, ttl).await;
     }
 
-    /// Issues the tokens of the checkpoint, or calls the provider for others.
-    async fn refresh(&self, task: &RefreshTask, guard: &LeaseGuard) -> Progress {
+    /// Issues the tokens of the checkpoint, or calls the provider for others. Where both are over,
+    /// the result is the envelope to refresh with next.
+    async fn refresh(&self, task: &RefreshTask, guard: &LeaseGuard) -> TaskResult {
         let (checkpoint, now) = (guard.checkpoint(), self.clock.now());
         let kept = checkpoint.and_then(|sealed| self.seal(task).open_checkpoint(sealed, now));
         if let Some(kept) = kept {
             let KeptPair { pair, since } = kept;
             let accepted = self.issuer.accept(task, &pair, RefreshSource::Replayed);
             match accepted.await {
-                Ok(settled) => return Progress::Done(settled),
+                Ok(outcome) => return ControlFlow::Break(outcome),
                 Err(PairError::Unchecked(reason)) => {
                     self.copy_checkpoint(task, guard).await;
-                    return Progress::Failed(reason);
+                    return failed(reason);
                 }
                 Err(PairError::UnknownKey) if since.until(now) < KEY_WAIT => {
                     self.copy_checkpoint(task, guard).await;
-                    return Progress::Failed(Reason::ProviderUnavailable);
+                    return failed(Reason::ProviderUnavailable);
                 }
                 // The refresh token that came with them is good. Where it is the old one, the
                 // provider is called with that.
                 Err(PairError::UnknownKey | PairError::Unusable(_)) => {
                     if let Some(next) = task.next(&pair) {
-                        return Progress::Next(Box::new(next));
+                        return ControlFlow::Continue(Box::new(next));
                     }
                 }
             }
         }
         if !self.leases.is_distributed(guard) && self.result_may_be_lost(task) {
-            return Progress::Failed(Reason::StoreUnavailable);
+            return failed(Reason::StoreUnavailable);
         }
         let site_runtime = &task.site_runtime;
-        match site_runtime.provider.refresh(&task.ticket.refresh).await {
+        match site_runtime.provider.refresh(&task.envelope.refresh).await {
             Ok(pair) => {
                 // First of all: whatever happens now, the new tokens are not lost.
                 self.put_checkpoint(&self.seal(task), &pair, &site_runtime.site)
@@ -165,34 +155,33 @@ impl RefreshWorker {
                     .accept(task, &pair, RefreshSource::Provider)
                     .await
                 {
-                    Ok(settled) => Progress::Done(settled),
+                    Ok(outcome) => ControlFlow::Break(outcome),
                     Err(error) => {
                         // A restart must not lose them either.
                         self.saved_state.changed();
-                        Progress::Failed(error.reason())
+                        failed(error.reason())
                     }
                 }
             }
             Err(ProviderError::Refused(refused)) => {
-                let progress = self.refused(task, checkpoint).await;
-                if matches!(&progress, Progress::Done(settled) if matches!(settled.outcome, RefreshOutcome::Refused(_)))
-                {
+                let result = self.refused(task, checkpoint).await;
+                if matches!(result, ControlFlow::Break(RefreshOutcome::Refused(_))) {
                     task.refused_by_provider(&refused);
                 }
-                progress
+                result
             }
-            Err(ProviderError::Unavailable(_)) => Progress::Failed(Reason::ProviderUnavailable),
-            Err(ProviderError::Misconfigured(_)) => Progress::Failed(Reason::ProviderMisconfigured),
+            Err(ProviderError::Unavailable(_)) => failed(Reason::ProviderUnavailable),
+            Err(ProviderError::Misconfigured(_)) => failed(Reason::ProviderMisconfigured),
         }
     }
 
     /// The provider refused the refresh token. It may be because another replica, whose lease
     /// expired meanwhile, was faster: then that one has left its tokens.
-    async fn refused(&self, task: &RefreshTask, seen: Option<&[u8]>) -> Progress {
+    async fn refused(&self, task: &RefreshTask, seen: Option<&[u8]>) -> TaskResult {
         let left = match self.leases.checkpoint(task.key).await {
             Ok(left) => left,
             Err(_) if self.result_may_be_lost(task) => {
-                return Progress::Failed(Reason::StoreUnavailable);
+                return failed(Reason::StoreUnavailable);
             }
             Err(_) => None,
         };
@@ -200,12 +189,12 @@ impl RefreshWorker {
             .filter(|sealed| seen != Some(&**sealed))
             .and_then(|sealed| self.seal(task).open_checkpoint(&sealed, self.clock.now()));
         let Some(kept) = kept else {
-            return Progress::Done(Settled::refused(Reason::SignedOut));
+            return ControlFlow::Break(RefreshOutcome::Refused(Reason::SignedOut));
         };
         let accepted = self.issuer.accept(task, &kept.pair, RefreshSource::Shared);
         match accepted.await {
-            Ok(settled) => Progress::Done(settled),
-            Err(error) => Progress::Failed(error.reason()),
+            Ok(outcome) => ControlFlow::Break(outcome),
+            Err(error) => failed(error.reason()),
         }
     }
 
@@ -237,7 +226,7 @@ impl RefreshWorker {
         let lost_at = self.clock.now().minus(lost_for);
         // Twice as early for unsafe methods.
         let ahead = site_runtime.site.refresh_ahead.saturating_mul(2);
-        task.ticket.was_due(lost_at, ahead)
+        task.envelope.was_due(lost_at, ahead)
     }
 
     /// Keeps tokens of the provider for whoever acquires the lease next, as long as their refresh
@@ -252,16 +241,14 @@ impl RefreshWorker {
         }
     }
 
-    /// What the lease is completed with. `None` only if the cipher fails.
-    fn lease_result(
-        &self,
-        task: &RefreshTask,
-        stored: &StoredOutcome,
-        outcome: &RefreshOutcome,
-    ) -> Option<LeaseResult> {
+    /// What the lease is completed with. `None` for an outcome of which nothing is kept, or if the
+    /// cipher fails.
+    fn lease_result(&self, task: &RefreshTask, outcome: &RefreshOutcome) -> Option<LeaseResult> {
         let now = self.clock.now();
         let (ttl, reuse_ttl) = match outcome {
-            RefreshOutcome::Renewed { ticket, .. } if ticket.refresh != task.ticket.refresh => {
+            RefreshOutcome::Renewed { envelope, .. }
+                if envelope.refresh != task.envelope.refresh =>
+            {
                 // As long as a copy may be kept.
                 let reuse_ttl = kept_for(&task.site_runtime.site);
                 (self.reuse_window, Some(reuse_ttl))
@@ -277,7 +264,7 @@ impl RefreshWorker {
             | RefreshOutcome::Unavailable(_) => (self.reuse_window, None),
         };
         Some(LeaseResult {
-            sealed: self.seal(task).seal_outcome(stored, now.plus(ttl))?,
+            sealed: self.seal(task).seal_outcome(outcome, now.plus(ttl))?,
             ttl,
             reuse_ttl,
         })
@@ -286,26 +273,18 @@ impl RefreshWorker {
     /// The stored result of another refresh of the same token.
     async fn replay(&self, task: &RefreshTask, sealed: &[u8], source: RefreshSource) -> TaskResult {
         match self.seal(task).open_outcome(sealed, self.clock.now()) {
-            Some(StoredOutcome::Issued {
-                access,
-                refresh,
-                session,
-            }) => {
-                let access: Arc<str> = access.into();
+            Some(Ok(stored)) => {
+                let access: Arc<str> = stored.access.into();
+                let token = stored.session.map(Arc::from);
                 let tokens = IssuedTokens {
                     kind: task.kind,
-                    token: session.map_or_else(|| Arc::clone(&access), Arc::from),
-                    refresh: refresh.map(Arc::from),
-                    remember: task.ticket.remember,
+                    token: token.unwrap_or_else(|| Arc::clone(&access)),
+                    refresh: stored.refresh.map(Arc::from),
+                    remember: task.envelope.remember,
                 };
                 self.reissue(task, tokens, access, source).await
             }
-            Some(StoredOutcome::SignedOut) => {
-                ControlFlow::Break(RefreshOutcome::Refused(Reason::SignedOut))
-            }
-            Some(StoredOutcome::Revoked) => {
-                ControlFlow::Break(RefreshOutcome::Refused(Reason::Revoked))
-            }
+            Some(Err(reason)) => ControlFlow::Break(RefreshOutcome::Refused(reason)),
             // Sealed with a key that was removed, or changed in the store.
             None => failed(Reason::Internal),
         }
@@ -319,42 +298,43 @@ impl RefreshWorker {
         access: Arc<str>,
         source: RefreshSource,
     ) -> TaskResult {
-        let (site_runtime, old) = (&task.site_runtime, &task.ticket);
-        let ticket = match &tokens.refresh {
+        let (site_runtime, old) = (&task.site_runtime, &task.envelope);
+        let envelope = match &tokens.refresh {
             None => old.clone(),
             Some(refresh) => {
                 let site = &site_runtime.site.name;
-                match RefreshTicket::open(&self.sealing, site, task.kind, refresh) {
-                    Some(ticket) => ticket,
+                match RefreshTokenEnvelope::open(&self.sealing, site, task.kind, refresh) {
+                    Some(envelope) => envelope,
                     // Sealed with a key that was removed.
                     None => return failed(Reason::Internal),
                 }
             }
         };
-        let ticket = Box::new(ticket);
-        // What was told beside the access token is in the ticket. Its ID token may be one of an
+        let envelope = Box::new(envelope);
+        // What was told beside the access token is in the envelope. Its ID token may be one of an
         // earlier access token.
         let pair = TokenPair {
-            access_expires: ticket.access_expires,
+            access_expires: envelope.access_expires,
             ..TokenPair::new(Secret::new(&*access), None)
         };
         let new = NewPair {
             pair: &pair,
             kind: task.kind,
-            last_id_token: ticket.id_token.as_ref(),
+            last_id_token: envelope.id_token.as_ref(),
         };
         match verify_new_token(site_runtime, new, old, self.clock.now()).await {
             // Where the refresh token stays the same, the store still has this result, so there is
             // no other to be had: within the leeway the access token is good.
             Ok(new)
-                if ticket.refresh != old.refresh && new.principal.is_expired(self.clock.now()) =>
+                if envelope.refresh != old.refresh
+                    && new.principal.is_expired(self.clock.now()) =>
             {
-                ControlFlow::Continue(ticket)
+                ControlFlow::Continue(envelope)
             }
             // It was good once, so it has expired, or its key was withdrawn.
-            Err(NewTokenError::Unusable(_)) => ControlFlow::Continue(ticket),
-            Err(NewTokenError::UnknownKey) if ticket.refresh != old.refresh => {
-                ControlFlow::Continue(ticket)
+            Err(NewTokenError::Unusable(_)) => ControlFlow::Continue(envelope),
+            Err(NewTokenError::UnknownKey) if envelope.refresh != old.refresh => {
+                ControlFlow::Continue(envelope)
             }
             Err(NewTokenError::UnknownKey) => failed(Reason::ProviderUnavailable),
             Err(NewTokenError::Unchecked(reason)) => failed(reason),
@@ -367,7 +347,7 @@ impl RefreshWorker {
                     principal,
                     access,
                 },
-                ticket,
+                envelope,
                 source,
             }),
         }

@@ -58,7 +58,7 @@ pub(in crate::runtime) struct RevocableSession {
 impl Record {
     /// The record of a new session of `site`.
     pub fn new(site: &Site, tokens: NewTokens<'_>) -> Self {
-        let refresh = tokens.ticket.refresh.expose();
+        let refresh = tokens.envelope.refresh.expose();
         Self {
             c: tokens.principal.identity.claims.clone(),
             i: tokens.principal.issued_at.millis(),

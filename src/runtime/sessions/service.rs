@@ -178,7 +178,7 @@ impl Sessions {
     }
 
     /// Ends the session whose id has this hash, see
-    /// [`RefreshTicket::session_hash`](crate::model::refresh_ticket::RefreshTicket::session_hash).
+    /// [`RefreshTokenEnvelope::session_hash`](crate::model::refresh_token_envelope::RefreshTokenEnvelope::session_hash).
     pub(in crate::runtime) async fn end_by_hash(&self, hash: &str) {
         let bytes = URL_SAFE_NO_PAD.decode(hash).ok();
         if let Some(hash) = bytes.and_then(|bytes| bytes.try_into().ok()) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::cookie_names::{MAX_CHUNK, MAX_CHUNKED_TOTAL};
 use crate::model::credential::CredentialKind;
 use crate::model::reason::Reason;
-use crate::model::refresh_ticket::RefreshTicket;
+use crate::model::refresh_token_envelope::RefreshTokenEnvelope;
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::site::{SignIn, Site};
 use crate::model::timestamp::Timestamp;
@@ -20,7 +20,7 @@ pub(in crate::runtime) struct NewTokens<'a> {
     pub kind: CredentialKind,
     pub pair: &'a TokenPair,
     /// What is sealed with the refresh token.
-    pub ticket: &'a RefreshTicket,
+    pub envelope: &'a RefreshTokenEnvelope,
     pub principal: &'a Principal,
     pub now: Timestamp,
 }
@@ -58,7 +58,7 @@ impl TokenIssuer {
             Some(_) => {
                 // Also of earlier tokens, which the provider may have issued for longer.
                 let access_expires = tokens
-                    .ticket
+                    .envelope
                     .access_expires
                     .max(Some(tokens.principal.expires_at));
                 let keeps_id_token = match tokens.kind {
@@ -66,22 +66,22 @@ impl TokenIssuer {
                     CredentialKind::Jwt => site.sign_in == SignIn::Redirect,
                     CredentialKind::Bearer => false,
                 };
-                let id_token = tokens.ticket.id_token.clone();
-                let mut ticket = RefreshTicket {
+                let id_token = tokens.envelope.id_token.clone();
+                let mut envelope = RefreshTokenEnvelope {
                     id_token: id_token.filter(|_| keeps_id_token),
                     session_hash,
                     access_expires,
                     access_issued: Some(tokens.principal.issued_at),
-                    ..tokens.ticket.clone()
+                    ..tokens.envelope.clone()
                 };
-                let seal = |ticket: &RefreshTicket| {
-                    ticket.seal(&self.sealing, &site.name, tokens.kind, system::random())
+                let seal = |envelope: &RefreshTokenEnvelope| {
+                    envelope.seal(&self.sealing, &site.name, tokens.kind, system::random())
                 };
-                let mut sealed = seal(&ticket).ok_or(Reason::Internal)?;
+                let mut sealed = seal(&envelope).ok_or(Reason::Internal)?;
                 // A cookie of its own for the ID token is not worth it: without it the provider
                 // asks at a sign-out.
-                if sealed.len() > MAX_CHUNK && ticket.id_token.take().is_some() {
-                    sealed = seal(&ticket).ok_or(Reason::Internal)?;
+                if sealed.len() > MAX_CHUNK && envelope.id_token.take().is_some() {
+                    sealed = seal(&envelope).ok_or(Reason::Internal)?;
                 }
                 Some(Arc::from(sealed))
             }
@@ -96,7 +96,7 @@ impl TokenIssuer {
             kind: tokens.kind,
             token: value,
             refresh,
-            remember: tokens.ticket.remember,
+            remember: tokens.envelope.remember,
         })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis::{Cmd, InfoDict, Value};
 
 use super::super::StoreError;
-use super::connection_manager::{ConnectOptions, Connection, describe};
+use super::command_connection::{ConnectOptions, Connection, describe};
 use crate::config::settings::Redis;
 use crate::system;
 

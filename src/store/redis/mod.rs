@@ -6,12 +6,12 @@
 //! [`ServerClock`] converts the caller's times. The TTL of a Redis key only removes old data. Each
 //! script touches the keys of one hash slot, so that it also runs in a cluster.
 //!
-//! Each replica keeps a copy of all revocations and answers from it. [`connection_task`] receives
+//! Each replica keeps a copy of all revocations and answers from it. [`connection_supervisor`] receives
 //! what other replicas publish and synchronises after every interruption.
 
 mod call_span;
-mod connection_manager;
-mod connection_task;
+mod command_connection;
+mod connection_supervisor;
 mod encoding;
 pub mod inspection;
 mod leases;
@@ -34,8 +34,8 @@ use super::wait_queue::WaitQueue;
 use super::{MemoryRevocations, SavedStores, Scope, StoreError, Stores};
 use crate::config::settings::Redis;
 use crate::system::Clock;
-use connection_manager::{ConnectOptions, ConnectionManager};
-use connection_task::{ConnectionParts, ConnectionTask};
+use command_connection::{CommandConnection, ConnectOptions};
+use connection_supervisor::{ConnectionSupervisor, SupervisorParts};
 use leases::RedisLeases;
 use near_cache::NearCache;
 use pending_revocations::RedisPendingRevocations;
@@ -52,7 +52,7 @@ const EXPIRY_GRACE: Duration = Duration::from_secs(60);
 /// What the stores share: how to reach the server, and other replicas through it.
 #[derive(Clone, Debug)]
 struct Server {
-    connections: Arc<ConnectionManager>,
+    connections: Arc<CommandConnection>,
     /// The Pub/Sub channel of all replicas.
     channel: Arc<str>,
     clock: Arc<ServerClock>,
@@ -72,7 +72,7 @@ pub(super) fn open(settings: &Redis, clock: &Clock) -> Result<Stores, StoreError
 fn open_on_channel(settings: &Redis, clock: &Clock, channel: &str) -> Result<Stores, StoreError> {
     let options = ConnectOptions::new(settings)?;
     let server = Server {
-        connections: Arc::new(ConnectionManager::new()),
+        connections: Arc::new(CommandConnection::new()),
         channel: channel.into(),
         clock: Arc::new(ServerClock::new(clock.clone())),
     };
@@ -100,7 +100,7 @@ fn open_on_channel(settings: &Redis, clock: &Clock, channel: &str) -> Result<Sto
         pending_revocations: Arc::new(RedisPendingRevocations::new(server.clone())),
         saved,
         throttles: Arc::new(RedisThrottles::new(server.clone())),
-        connection: Arc::new(ConnectionTask::new(ConnectionParts {
+        connection: Arc::new(ConnectionSupervisor::new(SupervisorParts {
             options,
             server,
             subscriber,

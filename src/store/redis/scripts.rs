@@ -6,7 +6,7 @@ use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 
 use super::super::StoreError;
 use super::call_span;
-use super::connection_manager::{Connection, ConnectionManager};
+use super::command_connection::{CommandConnection, Connection};
 
 /// A script, and its SHA-1, which names it once the server has seen it.
 pub(super) struct Script {
@@ -78,7 +78,7 @@ impl Invocation<'_> {
     /// Runs the script: one round trip, or two where the server does not know the script yet.
     pub(super) async fn invoke<T: FromRedisValue>(
         &self,
-        connections: &ConnectionManager,
+        connections: &CommandConnection,
     ) -> Result<T, StoreError> {
         let call = async {
             let active = connections.active().await?;

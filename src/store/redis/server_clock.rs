@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use super::connection_manager::Connection;
+use super::command_connection::Connection;
 use crate::model::timestamp::Timestamp;
 use crate::system::Clock;
 

@@ -375,7 +375,7 @@ fn a_master_that_became_a_replica_is_left() {
 }
 
 #[test]
-fn before_the_connection_task_runs_stores_do_not_answer() {
+fn before_the_connection_supervisor_runs_stores_do_not_answer() {
     let settings = Redis {
         form: RedisTopology::One,
         nodes: vec![("127.0.0.1".to_owned(), 1)],

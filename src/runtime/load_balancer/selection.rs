@@ -15,7 +15,7 @@ pub struct StickyKey<'a> {
     pub address: IpAddr,
 }
 
-/// The upstreams as a balancer sees them, by their position.
+/// The upstreams as a selector sees them, by their position.
 pub(super) trait Candidates {
     /// Whether this upstream may be chosen.
     fn is_usable(&self, index: usize) -> bool;
@@ -25,7 +25,7 @@ pub(super) trait Candidates {
 }
 
 /// Chooses upstreams by their weights.
-pub(super) struct Balancer {
+pub(super) struct Selector {
     balance: Balance,
     weights: Vec<u32>,
     /// What tells each upstream from the others, the same in every process.
@@ -36,7 +36,7 @@ pub(super) struct Balancer {
     next: AtomicUsize,
 }
 
-impl Balancer {
+impl Selector {
     pub(super) fn new(balance: Balance, upstreams: &[Upstream]) -> Self {
         let weights: Vec<u32> = upstreams.iter().map(|upstream| upstream.weight).collect();
         let name = |upstream: &Upstream| hash(&upstream.address.to_string());
@@ -189,7 +189,7 @@ mod tests {
         }
     }
 
-    fn balancer(balance: Balance, weights: &[u32]) -> Balancer {
+    fn selector(balance: Balance, weights: &[u32]) -> Selector {
         let upstream = |(port, weight): (u16, &u32)| Upstream {
             weight: *weight,
             ..Upstream::from(UpstreamAddress::Http {
@@ -198,26 +198,26 @@ mod tests {
             })
         };
         let upstreams: Vec<Upstream> = (1..).zip(weights).map(upstream).collect();
-        Balancer::new(balance, &upstreams)
+        Selector::new(balance, &upstreams)
     }
 
     /// How often each upstream is chosen for the users `0..count`.
-    fn shares(balancer: &Balancer, candidates: &Given<'_>, count: usize) -> Vec<usize> {
-        let mut shares = vec![0; balancer.weights.len()];
+    fn shares(selector: &Selector, candidates: &Given<'_>, count: usize) -> Vec<usize> {
+        let mut shares = vec![0; selector.weights.len()];
         for user in 0..count {
-            if let Some(index) = choice(balancer, candidates, &user.to_string()) {
+            if let Some(index) = choice(selector, candidates, &user.to_string()) {
                 shares[index] += 1;
             }
         }
         shares
     }
 
-    fn choice(balancer: &Balancer, candidates: &Given<'_>, user: &str) -> Option<usize> {
+    fn choice(selector: &Selector, candidates: &Given<'_>, user: &str) -> Option<usize> {
         let key = StickyKey {
             user: Some(user),
             address: [127, 0, 0, 1].into(),
         };
-        balancer.next(key, candidates)
+        selector.next(key, candidates)
     }
 
     const IDLE: &[usize] = &[0, 0, 0];
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_share_of_one_that_is_down_goes_to_the_others_in_proportion() {
-        let all = balancer(Balance::RoundRobin, &[1, 1, 1]);
+        let all = selector(Balance::RoundRobin, &[1, 1, 1]);
         for (usable, expected) in [
             (&[0, 1, 2][..], [100, 100, 100]),
             (&[1, 2], [0, 150, 150]),
@@ -244,7 +244,7 @@ mod tests {
             };
             assert_eq!(shares(&all, &given, 300), expected, "{usable:?}");
         }
-        let weighted = balancer(Balance::RoundRobin, &[3, 2, 1]);
+        let weighted = selector(Balance::RoundRobin, &[3, 2, 1]);
         let given = Given {
             usable: &[1, 2],
             active: IDLE,
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_fewest_requests_for_their_weight_win() {
-        let equal = balancer(Balance::LeastRequests, &[1, 1, 1]);
+        let equal = selector(Balance::LeastRequests, &[1, 1, 1]);
         let given = |active| Given {
             usable: &[0, 1, 2],
             active,
@@ -267,14 +267,14 @@ mod tests {
         assert_eq!(shares(&equal, &given(&[4, 2, 3]), 9), [0, 9, 0]);
         assert_eq!(shares(&equal, &given(&[2, 2, 3]), 9)[2], 0);
         assert_eq!(shares(&equal, &given(IDLE), 9), [3, 3, 3]);
-        let weighted = balancer(Balance::LeastRequests, &[10, 1, 1]);
+        let weighted = selector(Balance::LeastRequests, &[10, 1, 1]);
         assert_eq!(choice(&weighted, &given(&[8, 0, 0]), "somebody"), Some(0));
         assert_ne!(choice(&weighted, &given(&[10, 0, 0]), "somebody"), Some(0));
     }
 
     #[test]
     fn a_user_stays_where_the_upstream_stays() {
-        let all = balancer(Balance::Sticky, &[2, 1, 1]);
+        let all = selector(Balance::Sticky, &[2, 1, 1]);
         let every = Given {
             usable: &[0, 1, 2],
             active: IDLE,
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn visitors_without_a_user_stay_by_their_address() {
-        let all = balancer(Balance::Sticky, &[1, 1, 1]);
+        let all = selector(Balance::Sticky, &[1, 1, 1]);
         let every = Given {
             usable: &[0, 1, 2],
             active: IDLE,

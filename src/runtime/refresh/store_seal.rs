@@ -18,47 +18,32 @@ use crate::model::reason::Reason;
 use crate::model::sealing_keys::SealingKeys;
 use crate::model::secret::Secret;
 use crate::model::timestamp::Timestamp;
-use crate::model::token::{IssuedTokens, TokenPair};
+use crate::model::token::{CompletedRefresh, TokenPair};
 use crate::store::LeaseKey;
 use crate::system;
 
 use super::lock::CLOCK_ALLOWANCE;
+use super::outcome::RefreshOutcome;
 
-/// The outcome of a refresh in the form in which it is sealed for the store: for this process, its
-/// successor and other replicas.
+/// The tokens that a refresh issued to the client: what this process, its successor and other replicas
+/// hand out again. Others verify the access token before they do.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(test, derive(Debug, PartialEq, Eq))]
-pub(super) enum StoredOutcome {
-    /// New tokens that were issued to the client.
-    Issued {
-        access: String,
-        /// Sealed already; `None` where the client keeps the refresh token that it has.
-        refresh: Option<String>,
-        /// The id of the session that was created.
-        session: Option<String>,
-    },
-    /// The provider refused the refresh token.
-    SignedOut,
-    /// The sign-in was revoked meanwhile.
-    Revoked,
+pub(super) struct StoredTokens {
+    pub access: String,
+    /// Sealed already; `None` where the client keeps the refresh token that it has.
+    pub refresh: Option<String>,
+    /// The id of the session that was created.
+    pub session: Option<String>,
 }
 
-impl StoredOutcome {
-    /// Tokens that were issued to the client.
-    pub fn issued(tokens: &IssuedTokens, access: &str) -> Self {
-        Self::Issued {
-            access: access.to_owned(),
+impl StoredTokens {
+    fn of(renewed: &CompletedRefresh) -> Self {
+        let CompletedRefresh { tokens, access, .. } = renewed;
+        Self {
+            access: access.to_string(),
             refresh: tokens.refresh.as_deref().map(str::to_owned),
             session: (tokens.kind == CredentialKind::Session).then(|| tokens.token.to_string()),
-        }
-    }
-
-    /// A refusal: `revoked`, or any other for `signed_out`.
-    pub fn refused(reason: Reason) -> Self {
-        if reason == Reason::Revoked {
-            Self::Revoked
-        } else {
-            Self::SignedOut
         }
     }
 }
@@ -99,15 +84,32 @@ struct Bounded<T> {
 }
 
 impl StoreSeal<'_> {
-    /// Seals an outcome that is handed out until `until`. `None` only if the cipher fails.
-    pub fn seal_outcome(&self, outcome: &StoredOutcome, until: Timestamp) -> Option<Arc<[u8]>> {
-        self.seal("outcome", outcome, until)
+    /// Seals new tokens or a refusal, to be handed out until `until`. `None` for an outcome of which
+    /// nothing is kept, or if the cipher fails.
+    pub fn seal_outcome(&self, outcome: &RefreshOutcome, until: Timestamp) -> Option<Arc<[u8]>> {
+        let result = match outcome {
+            RefreshOutcome::Renewed { renewed, .. } => Ok(StoredTokens::of(renewed)),
+            RefreshOutcome::Refused(reason) => Err(reason.as_str()),
+            RefreshOutcome::Reused(_) | RefreshOutcome::Unavailable(_) => return None,
+        };
+        self.seal("outcome", &result, until)
     }
 
-    /// Opens what [`StoreSeal::seal_outcome`] made for the same refresh token, unless it is over;
-    /// `None` for everything else.
-    pub fn open_outcome(&self, sealed: &[u8], now: Timestamp) -> Option<StoredOutcome> {
-        self.open("outcome", sealed, now)
+    /// Opens what [`StoreSeal::seal_outcome`] made for the same refresh token, unless it is over: the
+    /// tokens, or the reason of the refusal. `None` for everything else.
+    pub fn open_outcome(
+        &self,
+        sealed: &[u8],
+        now: Timestamp,
+    ) -> Option<Result<StoredTokens, Reason>> {
+        let result: Result<StoredTokens, String> = self.open("outcome", sealed, now)?;
+        Some(result.map_err(|reason| {
+            if reason == Reason::Revoked.as_str() {
+                Reason::Revoked
+            } else {
+                Reason::SignedOut
+            }
+        }))
     }
 
     /// Seals tokens that are kept from `now` until `until`. `None` only if the cipher fails.
@@ -192,12 +194,9 @@ mod tests {
         let sealing = SealingKeys::new(&[[1; 32]]).unwrap();
         let ours = seal(&sealing);
         let outcome = ours
-            .seal_outcome(&StoredOutcome::Revoked, NOW.plus(WINDOW))
+            .seal_outcome(&RefreshOutcome::Refused(Reason::Revoked), NOW.plus(WINDOW))
             .unwrap();
-        assert_eq!(
-            ours.open_outcome(&outcome, NOW),
-            Some(StoredOutcome::Revoked)
-        );
+        assert_eq!(ours.open_outcome(&outcome, NOW), Some(Err(Reason::Revoked)));
         assert_eq!(ours.open_checkpoint(&outcome, NOW), None);
         let pair = TokenPair::new(Secret::new("A"), Some(Secret::new("R")));
         let checkpoint = ours.seal_checkpoint(&pair, NOW, NOW.plus(WINDOW)).unwrap();
@@ -230,7 +229,10 @@ mod tests {
         let sealing = SealingKeys::new(&[[1; 32]]).unwrap();
         let ours = seal(&sealing);
         let sealed = ours
-            .seal_outcome(&StoredOutcome::SignedOut, NOW.plus(WINDOW))
+            .seal_outcome(
+                &RefreshOutcome::Refused(Reason::SignedOut),
+                NOW.plus(WINDOW),
+            )
             .unwrap();
         let end = NOW.plus(WINDOW).plus(CLOCK_ALLOWANCE);
         let last = Timestamp::from_millis(end.millis() - 1);

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::super::{StoreConnection, StoreError};
 use super::Server;
-use super::connection_manager::{ConnectOptions, Connection, describe};
+use super::command_connection::{ConnectOptions, Connection, describe};
 use super::leases::RedisLeases;
 use super::pubsub::Subscriber;
 use super::random::Random;
@@ -27,8 +27,8 @@ const MAX_RECONNECT: Duration = Duration::from_secs(1);
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct ConnectionTask {
-    parts: ConnectionParts,
+pub(super) struct ConnectionSupervisor {
+    parts: SupervisorParts,
     /// Since when there has been no connection.
     down_since: Mutex<Option<Duration>>,
     /// Whether this replica has read all revocations since it connected, and published its own.
@@ -36,9 +36,9 @@ pub(super) struct ConnectionTask {
     random: Random,
 }
 
-/// What a [`ConnectionTask`] works with.
+/// What a [`ConnectionSupervisor`] works with.
 #[derive(Debug)]
-pub(super) struct ConnectionParts {
+pub(super) struct SupervisorParts {
     pub(super) options: ConnectOptions,
     pub(super) server: Server,
     pub(super) subscriber: Subscriber,
@@ -55,8 +55,8 @@ enum Ended {
     Disconnected(String),
 }
 
-impl ConnectionTask {
-    pub(super) fn new(parts: ConnectionParts) -> Self {
+impl ConnectionSupervisor {
+    pub(super) fn new(parts: SupervisorParts) -> Self {
         Self {
             down_since: Mutex::new(Some(parts.clock.monotonic())),
             parts,
@@ -168,7 +168,7 @@ impl ConnectionTask {
 }
 
 #[async_trait]
-impl StoreConnection for ConnectionTask {
+impl StoreConnection for ConnectionSupervisor {
     async fn run(&self) {
         let mut pause = FIRST_RECONNECT;
         for attempt in 0.. {

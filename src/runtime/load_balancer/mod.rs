@@ -10,19 +10,19 @@ use crate::telemetry::labels::UpstreamError;
 
 mod availability;
 mod backend;
-mod balancer;
 mod name_lookup;
+mod selection;
 
 pub use backend::Backend;
-pub use balancer::StickyKey;
+pub use selection::StickyKey;
 
 use backend::ActiveRequest;
-use balancer::{Balancer, Candidates};
+use selection::{Candidates, Selector};
 
 /// The upstreams of one site.
-pub struct Upstreams {
+pub struct LoadBalancer {
     backends: Vec<Backend>,
-    balancer: Balancer,
+    selector: Selector,
 }
 
 /// What the configuration of a site says of its upstreams.
@@ -122,7 +122,7 @@ impl Candidates for Untried<'_> {
     }
 }
 
-impl Upstreams {
+impl LoadBalancer {
     /// The upstreams of `site`, which count as available until something says otherwise. From
     /// `previous`, those of the same site before a reload, it takes over what is known of the same
     /// addresses: a reload must not send requests to an upstream that is known to be down.
@@ -157,7 +157,7 @@ impl Upstreams {
         };
         Self {
             backends: configured.upstreams.iter().map(backend).collect(),
-            balancer: Balancer::new(configured.balance, configured.upstreams),
+            selector: Selector::new(configured.balance, configured.upstreams),
         }
     }
 
@@ -191,7 +191,7 @@ impl Upstreams {
                 UpstreamAddress::Unix { .. } => None,
             };
             attempts.active = self
-                .balancer
+                .selector
                 .counts_requests()
                 .then(|| backend.state.begin_request());
         }
@@ -262,7 +262,7 @@ impl Upstreams {
                     tried,
                     rank,
                 };
-                self.balancer.next(key, &untried)
+                self.selector.next(key, &untried)
             })
     }
 

@@ -25,7 +25,11 @@ fn socket() -> Upstream {
     .into()
 }
 
-fn upstreams(upstreams: &[Upstream], balance: Balance, previous: Option<&Upstreams>) -> Upstreams {
+fn upstreams(
+    upstreams: &[Upstream],
+    balance: Balance,
+    previous: Option<&LoadBalancer>,
+) -> LoadBalancer {
     let health = HealthCheck {
         path: "/healthz".into(),
         interval: Duration::from_secs(5),
@@ -36,15 +40,15 @@ fn upstreams(upstreams: &[Upstream], balance: Balance, previous: Option<&Upstrea
         balance,
         health: Some(&health),
     };
-    Upstreams::configured(configured, &Metrics::new().site("store"), previous)
+    LoadBalancer::configured(configured, &Metrics::new().site("store"), previous)
 }
 
-fn three() -> Upstreams {
+fn three() -> LoadBalancer {
     let all = [1, 2, 3].map(|port| http("127.0.0.1", port));
     upstreams(&all, Balance::RoundRobin, None)
 }
 
-fn available(upstreams: &Upstreams) -> Vec<bool> {
+fn available(upstreams: &LoadBalancer) -> Vec<bool> {
     upstreams.all().iter().map(Backend::is_available).collect()
 }
 
@@ -77,7 +81,7 @@ async fn what_is_known_outlives_a_reload() {
         balance: Balance::RoundRobin,
         health: None,
     };
-    let after = Upstreams::configured(unchecked, &Metrics::new().site("store"), Some(&after));
+    let after = LoadBalancer::configured(unchecked, &Metrics::new().site("store"), Some(&after));
     assert_eq!(available(&after), [false, true, true]);
 }
 
@@ -139,7 +143,7 @@ async fn requests_under_way_count_until_they_end() {
 }
 
 /// Two upstreams: a name with the addresses `found`, and a Unix socket.
-fn name_and_socket(found: &[&str]) -> Upstreams {
+fn name_and_socket(found: &[&str]) -> LoadBalancer {
     let all = [http("app.internal", 80), socket()];
     let upstreams = upstreams(&all, Balance::RoundRobin, None);
     let found = found.iter().map(|text| text.parse().unwrap()).collect();

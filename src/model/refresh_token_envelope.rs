@@ -13,7 +13,7 @@ use super::timestamp::Timestamp;
 
 /// The provider's refresh token, and what must be known of the login when it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefreshTicket {
+pub struct RefreshTokenEnvelope {
     /// The provider's refresh token.
     pub refresh: Secret,
     /// The `sub` of the user it was issued to. A refreshed token must be for the same user.
@@ -23,7 +23,7 @@ pub struct RefreshTicket {
     /// When the user logged in, by the clock of the gateway.
     pub login_time: Timestamp,
     /// The `iat` of the login's first access token, by the clock of the provider; `None` where it
-    /// had none, and in tickets of earlier versions.
+    /// had none, and in envelopes of earlier versions.
     pub login_issued: Option<Timestamp>,
     /// Whether the cookies outlive the browser session.
     pub remember: bool,
@@ -31,9 +31,9 @@ pub struct RefreshTicket {
     /// [`CredentialKind::Session`].
     pub session_hash: Option<String>,
     /// The latest `exp` among the access tokens that were issued up to this refresh token; `None`
-    /// in tickets of earlier versions.
+    /// in envelopes of earlier versions.
     pub access_expires: Option<Timestamp>,
-    /// The `iat` of the access token that was issued with this refresh token; `None` in tickets of
+    /// The `iat` of the access token that was issued with this refresh token; `None` in envelopes of
     /// earlier versions.
     pub access_issued: Option<Timestamp>,
     /// Whether an access token of this login said that the user is registered for the application.
@@ -69,8 +69,8 @@ struct Sealed {
     f: Option<u64>,
 }
 
-impl RefreshTicket {
-    /// Seals the ticket for one site and credential kind, in base64url. `nonce` is random and used
+impl RefreshTokenEnvelope {
+    /// Seals the envelope for one site and credential kind, in base64url. `nonce` is random and used
     /// once. `None` only if the cipher itself fails.
     #[must_use]
     pub fn seal(
@@ -100,7 +100,7 @@ impl RefreshTicket {
         Some(URL_SAFE_NO_PAD.encode(keys.seal(&seal_purpose(site, kind), body, nonce)?))
     }
 
-    /// Opens what [`RefreshTicket::seal`] made for the same site and kind; `None` for everything
+    /// Opens what [`RefreshTokenEnvelope::seal`] made for the same site and kind; `None` for everything
     /// else.
     #[must_use]
     pub fn open(keys: &SealingKeys, site: &str, kind: CredentialKind, text: &str) -> Option<Self> {
@@ -122,7 +122,7 @@ impl RefreshTicket {
         })
     }
 
-    /// Whether somebody may have refreshed with this ticket by `at`: its access token was issued,
+    /// Whether somebody may have refreshed with this envelope by `at`: its access token was issued,
     /// and was to be refreshed, which begins at most `ahead` and a third of its life before its
     /// end. API clients may refresh at any time, and are expected not to.
     #[must_use]
@@ -148,9 +148,9 @@ impl RefreshTicket {
 
     /// When every access token of the sign-in that exists at `now` has expired.
     ///
-    /// Where the provider does not replace the refresh token, a client may keep a ticket while it
+    /// Where the provider does not replace the refresh token, a client may keep an envelope while it
     /// is given further access tokens. Those were issued by now and live as long as the ones
-    /// before, which is at most from the sign-in to the `exp` that the ticket knows.
+    /// before, which is at most from the sign-in to the `exp` that the envelope knows.
     #[must_use]
     pub fn access_tokens_end(&self, now: Timestamp) -> Timestamp {
         let Some(expires) = self.access_expires else {
@@ -170,8 +170,8 @@ mod tests {
 
     const JWT: CredentialKind = CredentialKind::Jwt;
 
-    fn ticket() -> RefreshTicket {
-        RefreshTicket {
+    fn envelope() -> RefreshTokenEnvelope {
+        RefreshTokenEnvelope {
             refresh: Secret::new("the-refresh-token"),
             sub: "u1".into(),
             revocation_key: "sid-1".into(),
@@ -191,11 +191,11 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_opens_for_its_own_site_and_kind_only() {
+    fn an_envelope_opens_for_its_own_site_and_kind_only() {
         let keys = keys(&[[1; 32]]);
-        let sealed = ticket().seal(&keys, "store", JWT, [9; 12]).unwrap();
-        let open = |site, kind| RefreshTicket::open(&keys, site, kind, &sealed);
-        assert_eq!(open("store", JWT), Some(ticket()));
+        let sealed = envelope().seal(&keys, "store", JWT, [9; 12]).unwrap();
+        let open = |site, kind| RefreshTokenEnvelope::open(&keys, site, kind, &sealed);
+        assert_eq!(open("store", JWT), Some(envelope()));
         assert_eq!(open("forum", JWT), None);
         for other in [CredentialKind::Session, CredentialKind::Bearer] {
             assert_eq!(open("store", other), None, "{other:?}");
@@ -203,77 +203,81 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_of_an_earlier_version_opens() {
+    fn an_envelope_of_an_earlier_version_opens() {
         let keys = keys(&[[1; 32]]);
         let body = br#"{"r":"the-refresh-token","s":"u1","k":"sid-1","t":7000,"m":true}"#;
         let sealed = keys.seal(&seal_purpose("store", JWT), body.to_vec(), [9; 12]);
-        let opened = RefreshTicket::open(
+        let opened = RefreshTokenEnvelope::open(
             &keys,
             "store",
             JWT,
             &URL_SAFE_NO_PAD.encode(sealed.unwrap()),
         );
-        let expected = RefreshTicket {
+        let expected = RefreshTokenEnvelope {
             login_issued: None,
             session_hash: None,
             access_expires: None,
             access_issued: None,
             registered: false,
             id_token: None,
-            ..ticket()
+            ..envelope()
         };
         assert_eq!(opened, Some(expected));
     }
 
     #[test]
-    fn a_ticket_was_due_shortly_before_its_access_token_ended() {
-        let due = |ticket: &RefreshTicket, at, ahead| {
-            ticket.was_due(Timestamp::from_secs(at), Duration::from_secs(ahead))
+    fn an_envelope_was_due_shortly_before_its_access_token_ended() {
+        let due = |envelope: &RefreshTokenEnvelope, at, ahead| {
+            envelope.was_due(Timestamp::from_secs(at), Duration::from_secs(ahead))
         };
         // Issued at 7, ends at 67.
-        let third = |at| due(&ticket(), at, 60);
+        let third = |at| due(&envelope(), at, 60);
         assert!(!third(46) && third(47) && third(67) && third(1000));
-        assert!(!due(&ticket(), 61, 5) && due(&ticket(), 62, 5));
+        assert!(!due(&envelope(), 61, 5) && due(&envelope(), 62, 5));
         // It was issued at 40, after an earlier token of the sign-in.
-        let later = RefreshTicket {
+        let later = RefreshTokenEnvelope {
             access_issued: Some(Timestamp::from_secs(40)),
-            ..ticket()
+            ..envelope()
         };
         assert!(!due(&later, 57, 60) && due(&later, 58, 60));
-        let outlived = RefreshTicket {
+        let outlived = RefreshTokenEnvelope {
             access_issued: Some(Timestamp::from_secs(70)),
-            ..ticket()
+            ..envelope()
         };
         assert!(!due(&outlived, 69, 60) && due(&outlived, 70, 60));
         let earlier_versions = [
-            RefreshTicket {
+            RefreshTokenEnvelope {
                 access_issued: None,
                 ..later
             },
-            RefreshTicket {
+            RefreshTokenEnvelope {
                 access_expires: None,
-                ..ticket()
+                ..envelope()
             },
         ];
-        assert!(earlier_versions.iter().all(|ticket| due(ticket, 47, 60)));
+        assert!(
+            earlier_versions
+                .iter()
+                .all(|envelope| due(envelope, 47, 60))
+        );
     }
 
     #[test]
     fn a_login_was_made_in_the_second_of_its_first_token() {
         let at = Timestamp::from_millis;
         // Issued in the seventh second by the provider, while the gateway's clock said 7.000.
-        let issued_by = |event| ticket().was_issued_by(at(event));
+        let issued_by = |event| envelope().was_issued_by(at(event));
         assert!(!issued_by(5_999) && issued_by(7_000) && issued_by(60_000));
         // In the same second the gateway's clock decides.
         assert!(!issued_by(6_000) && !issued_by(6_999));
-        let earlier = RefreshTicket {
+        let earlier = RefreshTokenEnvelope {
             login_time: at(6_500),
-            ..ticket()
+            ..envelope()
         };
         assert!(!earlier.was_issued_by(at(6_499)) && earlier.was_issued_by(at(6_500)));
-        let of_earlier_version = RefreshTicket {
+        let of_earlier_version = RefreshTokenEnvelope {
             login_issued: None,
-            ..ticket()
+            ..envelope()
         };
         let issued_by = |event| of_earlier_version.was_issued_by(at(event));
         assert!(!issued_by(6_999) && issued_by(7_000));
@@ -283,14 +287,14 @@ mod tests {
     fn the_access_tokens_end_with_the_last_that_may_exist() {
         let at = Timestamp::from_secs;
         // The only access token was issued at 7 and ends at 67.
-        assert_eq!(ticket().access_tokens_end(at(7)), at(67));
+        assert_eq!(envelope().access_tokens_end(at(7)), at(67));
         // By now a further one may have been issued, for as long.
-        assert_eq!(ticket().access_tokens_end(at(1000)), at(1060));
+        assert_eq!(envelope().access_tokens_end(at(1000)), at(1060));
         // The clock was set back.
-        assert_eq!(ticket().access_tokens_end(at(1)), at(67));
-        let earlier_version = RefreshTicket {
+        assert_eq!(envelope().access_tokens_end(at(1)), at(67));
+        let earlier_version = RefreshTokenEnvelope {
             access_expires: None,
-            ..ticket()
+            ..envelope()
         };
         let month = 30 * 24 * 60 * 60;
         assert_eq!(earlier_version.access_tokens_end(at(7)), at(7 + month));
@@ -300,17 +304,20 @@ mod tests {
     fn the_first_key_seals_and_all_keys_open() {
         let old = keys(&[[1; 32]]);
         let rotated = keys(&[[2; 32], [1; 32]]);
-        let sealed = ticket().seal(&old, "store", JWT, [9; 12]).unwrap();
-        assert!(RefreshTicket::open(&rotated, "store", JWT, &sealed).is_some());
-        let sealed = ticket().seal(&rotated, "store", JWT, [9; 12]).unwrap();
-        assert_eq!(RefreshTicket::open(&old, "store", JWT, &sealed), None);
+        let sealed = envelope().seal(&old, "store", JWT, [9; 12]).unwrap();
+        assert!(RefreshTokenEnvelope::open(&rotated, "store", JWT, &sealed).is_some());
+        let sealed = envelope().seal(&rotated, "store", JWT, [9; 12]).unwrap();
+        assert_eq!(
+            RefreshTokenEnvelope::open(&old, "store", JWT, &sealed),
+            None
+        );
     }
 
     #[test]
     fn a_changed_byte_prevents_opening() {
         let keys = keys(&[[1; 32]]);
-        let sealed = ticket().seal(&keys, "store", JWT, [9; 12]).unwrap();
-        let open = |text: &str| RefreshTicket::open(&keys, "store", JWT, text);
+        let sealed = envelope().seal(&keys, "store", JWT, [9; 12]).unwrap();
+        let open = |text: &str| RefreshTokenEnvelope::open(&keys, "store", JWT, text);
         for at in 0..sealed.len() {
             let mut changed = sealed.clone().into_bytes();
             let byte = changed.get_mut(at).unwrap();
@@ -325,7 +332,7 @@ mod tests {
 
     #[test]
     fn debug_prints_no_secret() {
-        let printed = format!("{:?} {:?}", ticket(), SealingKeys::new(&[[1; 32]]));
+        let printed = format!("{:?} {:?}", envelope(), SealingKeys::new(&[[1; 32]]));
         for secret in ["the-refresh-token", "the-id-token"] {
             assert!(!printed.contains(secret), "{printed}");
         }

@@ -1,4 +1,4 @@
-//! The connection for commands: `connection_task` makes and checks it, all stores use it.
+//! The connection for commands: `connection_supervisor` makes and checks it, all stores use it.
 
 use std::fmt;
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(super) enum Connection {
 }
 
 /// The connection in use, if there is one.
-pub(super) struct ConnectionManager {
+pub(super) struct CommandConnection {
     state: watch::Sender<State>,
     /// The generation of the newest connection that has failed.
     failed: watch::Sender<u64>,
@@ -248,7 +248,7 @@ impl Connection {
     }
 }
 
-impl ConnectionManager {
+impl CommandConnection {
     pub(super) fn new() -> Self {
         Self {
             state: watch::Sender::new(State::Connecting),
@@ -291,7 +291,7 @@ impl ConnectionManager {
     }
 
     /// Turns an error of a connection into one for the caller. Where the connection cannot be used
-    /// any more, this also makes [`ConnectionManager::failed`] return.
+    /// any more, this also makes [`CommandConnection::failed`] return.
     pub(super) fn report(&self, error: &RedisError, generation: u64) -> StoreError {
         let is_no_master = matches!(
             error.kind(),
@@ -337,14 +337,14 @@ impl ConnectionManager {
     }
 }
 
-impl fmt::Debug for ConnectionManager {
+impl fmt::Debug for CommandConnection {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &*self.state.borrow() {
             State::Connecting => "connecting",
             State::Up { .. } => "up",
             State::Down(_) => "down",
         };
-        write!(out, "ConnectionManager({state})")
+        write!(out, "CommandConnection({state})")
     }
 }
 
