@@ -185,9 +185,11 @@ impl World {
         if self.gateway(gateway).process().is_none() {
             return;
         }
-        self.provider.with_ledger(|ledger| {
+        let was_over = self.provider.with_ledger(|ledger| {
             let grant = &mut ledger.grants[grant];
+            let was_over = grant.over.is_some();
             grant.over = grant.over.or(Some("it was signed out"));
+            was_over
         });
         let mut request = presented.request(Method::POST, "/api/logout");
         if presented.access.is_none() {
@@ -206,6 +208,8 @@ impl World {
         }
         let now = self.time.elapsed();
         let with = self.token(&presented);
+        // A session that ended because the provider refused the refresh does not tell whose it was.
+        let is_unknown = was_over && with.is_none();
         self.provider.with_ledger(|ledger| {
             let is_current = |token: &String| {
                 let row = ledger.tokens.get(token);
@@ -221,7 +225,9 @@ impl World {
             visitor.copy = visitor.copy.take().or(Some(held));
             visitor.held.forget();
         }
-        self.check_streams(&[grant]).await;
+        if !is_unknown {
+            self.check_streams(&[grant]).await;
+        }
     }
 
     /// A thief presents what was copied.

@@ -62,13 +62,18 @@ impl IdentityProvider {
     /// A new sign-in of this visitor: its number, and its first refresh token.
     pub(super) fn begin_grant(&self, state: &mut State, visitor: usize) -> (usize, String) {
         let (grant, refresh) = state.ledger.begin(visitor, self.time.elapsed());
-        let ended_now = state.ended_at.contains(&self.time.now().secs());
-        let backdates = self.unusable(state) == Some(Unusable::ExpiredOnArrival);
-        if ended_now || (backdates && !state.ended_at.is_empty()) {
+        if state.ended_at.contains(&self.time.now().secs()) {
             // Whether the login was before or after what ended, its `iat` does not tell.
             state.ledger.grants[grant].excused = true;
         }
+        self.excuse_backdated(state, grant);
         (grant, refresh)
+    }
+
+    /// Tokens that are dated before what ended are refused as that is.
+    fn excuse_backdated(&self, state: &mut State, grant: usize) {
+        let backdates = self.unusable(state) == Some(Unusable::ExpiredOnArrival);
+        state.ledger.grants[grant].excused |= backdates && !state.ended_at.is_empty();
     }
 
     fn refresh(&self, state: &mut State, number: u64, token: &str) -> Answer {
@@ -83,6 +88,7 @@ impl IdentityProvider {
         if state.ledger.grants[grant].ended {
             return self.no();
         }
+        self.excuse_backdated(state, grant);
         let Some(grace) = self.is_one_time() else {
             return (200, self.tokens(state, grant, token, None));
         };
