@@ -70,7 +70,7 @@ impl AccessRecord<'_> {
             duration_ms = millis(self.duration),
             upstream_ms = self.upstream.map(millis),
             user = self.user,
-            session = self.session.map(tracing::field::display),
+            session = self.session.as_ref().map(SignInHash::as_str),
             client = self.client.map(tracing::field::display),
         );
     }

@@ -34,22 +34,35 @@ impl AuditContext<'_> {
     }
 }
 
-/// A hash that all records of one sign-in have in common: 12 hexadecimal digits.
+/// A hash that all records of one sign-in have in common: 12 hexadecimal digits, in ASCII.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SignInHash([u8; 6]);
+pub struct SignInHash([u8; 12]);
 
 impl SignInHash {
     /// The hash of the sign-in that `key` names.
     #[must_use]
     pub fn of(key: &str) -> Self {
         let hash = digest(&SHA256, key.as_bytes());
-        Self(hash.as_ref().first_chunk().copied().unwrap_or_default())
+        let mut digits = [0; 12];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(hash.as_ref()) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xF)]);
+        }
+        Self(digits)
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
-impl fmt::Display for SignInHash {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+/// The hexadecimal digit of a number below 16.
+const fn digit(number: u8) -> u8 {
+    if number < 10 {
+        b'0' + number
+    } else {
+        b'a' - 10 + number
     }
 }
 
@@ -90,7 +103,7 @@ macro_rules! audit {
             site = $context.site,
             request_id = $context.request_id,
             client = %$context.client,
-            session = $context.session.map(tracing::field::display),
+            session = $context.session.as_ref().map(SignInHash::as_str),
             $($field)*
         )
     };

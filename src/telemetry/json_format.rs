@@ -58,9 +58,10 @@ impl Members<'_> {
         if name.starts_with("log.") {
             return;
         }
-        self.0.push(',');
-        push_string(self.0, name.strip_prefix("r#").unwrap_or(name));
-        self.0.push(':');
+        // A name in the code needs no escapes.
+        self.0.push_str(",\"");
+        self.0.push_str(name.strip_prefix("r#").unwrap_or(name));
+        self.0.push_str("\":");
         push_value(self.0);
     }
 

@@ -377,7 +377,7 @@ pub(super) mod tests {
         assert!(sessions.len() > 8);
         for session in sessions {
             let session = session.as_str().unwrap();
-            assert_eq!(session, SignInHash::of("sign-in").to_string());
+            assert_eq!(session, SignInHash::of("sign-in").as_str());
             assert_eq!(session.len(), 12);
         }
     }

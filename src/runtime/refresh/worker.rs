@@ -150,11 +150,8 @@ impl RefreshWorker {
                 site_runtime
                     .reusable_refresh_tokens
                     .store(is_reusable, Ordering::Relaxed);
-                match self
-                    .issuer
-                    .accept(task, &pair, RefreshSource::Provider)
-                    .await
-                {
+                let accepted = self.issuer.accept(task, &pair, RefreshSource::Provider);
+                match accepted.await {
                     Ok(outcome) => ControlFlow::Break(outcome),
                     Err(error) => {
                         // A restart must not lose them either.
@@ -311,6 +308,7 @@ impl RefreshWorker {
             }
         };
         let envelope = Box::new(envelope);
+        let is_exchanged = envelope.refresh != old.refresh;
         // What was told beside the access token is in the envelope. Its ID token may be one of an
         // earlier access token.
         let pair = TokenPair {
@@ -325,17 +323,12 @@ impl RefreshWorker {
         match verify_new_token(site_runtime, new, old, self.clock.now()).await {
             // Where the refresh token stays the same, the store still has this result, so there is
             // no other to be had: within the leeway the access token is good.
-            Ok(new)
-                if envelope.refresh != old.refresh
-                    && new.principal.is_expired(self.clock.now()) =>
-            {
+            Ok(new) if is_exchanged && new.principal.is_expired(self.clock.now()) => {
                 ControlFlow::Continue(envelope)
             }
             // It was good once, so it has expired, or its key was withdrawn.
             Err(NewTokenError::Unusable(_)) => ControlFlow::Continue(envelope),
-            Err(NewTokenError::UnknownKey) if envelope.refresh != old.refresh => {
-                ControlFlow::Continue(envelope)
-            }
+            Err(NewTokenError::UnknownKey) if is_exchanged => ControlFlow::Continue(envelope),
             Err(NewTokenError::UnknownKey) => failed(Reason::ProviderUnavailable),
             Err(NewTokenError::Unchecked(reason)) => failed(reason),
             Err(NewTokenError::NotThisUser | NewTokenError::NotRegistered) => {
