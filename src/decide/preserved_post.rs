@@ -132,6 +132,15 @@ mod tests {
     use crate::model::preserved_post::{FormEncoding, PostedForm, PreservedPost};
     use crate::model::return_path::ReturnPath;
 
+    #[test]
+    fn the_address_of_a_form_says_what_it_carries() {
+        assert_eq!(form_action("/login", None), "/login");
+        assert_eq!(
+            form_action("/login", Some("sealed")),
+            format!("/login?{PRESERVED_POST_QUERY}")
+        );
+    }
+
     fn restored() -> RestoredPost {
         let form = PostedForm {
             encoding: FormEncoding::UrlEncoded,

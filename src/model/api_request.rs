@@ -322,7 +322,8 @@ mod tests {
         let token = ApiRequestBody::parse(br#"{"refreshToken":"leaky"}"#)
             .unwrap()
             .token();
-        let printed = format!("{body:?} {:?} {token:?}", body.login());
+        assert_eq!(format!("{body:?}"), "ApiRequestBody(2 members)");
+        let printed = format!("{:?} {token:?}", body.login());
         assert!(!printed.contains("leaky"), "{printed}");
     }
 }

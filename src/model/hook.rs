@@ -103,3 +103,63 @@ impl HookAnswer {
         Some(("application/problem+json", body.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(kind: HookKind, status: u16) -> HookAnswer {
+        HookAnswer {
+            kind,
+            status,
+            reason: Reason::HookRefused,
+            detail: Some("why".to_owned()),
+        }
+    }
+
+    #[test]
+    fn each_kind_has_a_body_of_its_own() {
+        let (webhook, logout) = (HookKind::Fusionauth, HookKind::BackchannelLogout);
+        assert_eq!(webhook.max_body(), 262_144);
+        assert_eq!(logout.max_body(), 16_384);
+        assert_eq!(webhook.media_type(), "application/json");
+        assert_eq!(logout.media_type(), "application/x-www-form-urlencoded");
+    }
+
+    #[test]
+    fn a_sender_is_told_when_to_come_back_and_how_to_authenticate() {
+        for (status, retry_after, challenge) in [
+            (400, None, None),
+            (401, None, Some("Bearer")),
+            (429, Some(1), None),
+            (503, Some(1), None),
+        ] {
+            let answer = refused(HookKind::Fusionauth, status);
+            assert_eq!(answer.retry_after(), retry_after, "{status}");
+            assert_eq!(answer.challenge(), challenge, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_why_in_the_form_of_its_protocol() {
+        let (webhook, logout) = (HookKind::Fusionauth, HookKind::BackchannelLogout);
+        assert_eq!(HookAnswer::accepted(logout).body("r1"), None);
+        let oauth = serde_json::json!({ "error": "invalid_request", "error_description": "why" });
+        let (media_type, body) = refused(logout, 400).body("r1").unwrap();
+        assert_eq!(media_type, "application/json");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&body).unwrap(),
+            oauth
+        );
+        for (kind, status) in [(logout, 503), (webhook, 400), (webhook, 401)] {
+            let (media_type, body) = refused(kind, status).body("r1").unwrap();
+            assert_eq!(media_type, "application/problem+json");
+            let problem: serde_json::Value = serde_json::from_str(&body).unwrap();
+            let expected = serde_json::json!({
+                "type": "about:blank", "title": Reason::HookRefused.title(), "status": status,
+                "code": "hook_refused", "detail": "why", "requestId": "r1",
+            });
+            assert_eq!(problem, expected);
+        }
+    }
+}

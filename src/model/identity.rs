@@ -98,3 +98,25 @@ impl Identity {
         wanted.is_empty() || wanted.iter().any(|role| self.roles.contains(role))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn roles_are_a_list_or_one_text() {
+        for (claim, expected) in [
+            (json!(["a", 1, "b"]), &["a", "b"][..]),
+            (json!("a"), &["a"]),
+            (json!(""), &[]),
+            (json!(null), &[]),
+            (json!(1), &[]),
+        ] {
+            let claims = json!({ "sub": "u1", "roles": claim });
+            let identity = Identity::from_claims(claims.as_object().unwrap().clone()).unwrap();
+            assert_eq!(identity.roles, expected, "{claims}");
+        }
+    }
+}

@@ -139,3 +139,14 @@ pub enum StepSubmission {
     /// A new password, byte for byte as typed.
     Password(Secret),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_waited_for_as_long_as_fusionauth_does() {
+        assert_eq!(LoginStep::TwoFactor.lifetime(), Duration::from_secs(300));
+        assert_eq!(LoginStep::NewPassword.lifetime(), Duration::from_secs(600));
+    }
+}

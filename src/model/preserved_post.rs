@@ -154,6 +154,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_form_of_the_largest_size_fits_and_is_bound_to_its_site() {
+        assert_eq!(max_sealed(64 * 1024), 132 * 1024);
+        assert_eq!(max_sealed(0), 4096);
+        assert_eq!(seal_purpose("store"), "vestibule unsent form\0store");
+        assert_eq!(
+            [FormEncoding::UrlEncoded, FormEncoding::Multipart].map(FormEncoding::as_str),
+            ["application/x-www-form-urlencoded", "multipart/form-data"]
+        );
+    }
+
+    #[test]
     fn debug_prints_no_field_and_only_the_author_is_accepted() {
         let form = PostedForm {
             encoding: FormEncoding::UrlEncoded,
@@ -166,7 +177,12 @@ mod tests {
             form,
             until: 5,
         };
-        assert!(!format!("{post:?} {:?}", post.form).contains("leaky"));
+        let shown = format!(
+            "{post:?} {:?} {:?}",
+            post.form,
+            Author::Person("leaky".into())
+        );
+        assert_eq!(shown, "PreservedPost(1 fields) PostedForm(1 fields) Author");
         assert!(
             post.is_expired(Timestamp::from_millis(5))
                 && !post.is_expired(Timestamp::from_millis(4))

@@ -237,6 +237,54 @@ mod tests {
     }
 
     #[test]
+    fn debug_shows_no_token() {
+        let principal = Arc::new(Principal {
+            identity: Identity::from_claims(Map::from_iter([("sub".to_owned(), json!("u1"))]))
+                .unwrap(),
+            issued_at: Timestamp::from_secs(2000),
+            expires_at: Timestamp::from_secs(3000),
+            revocation_key: RevocationKey("sid".into()),
+            identity_headers: Vec::new(),
+        });
+        let access: Arc<str> = Arc::from("hush");
+        let session = Session {
+            principal: Arc::clone(&principal),
+            access: Some(Arc::clone(&access)),
+        };
+        let tokens = IssuedTokens {
+            kind: CredentialKind::Jwt,
+            token: Arc::clone(&access),
+            refresh: Some(Arc::clone(&access)),
+            remember: true,
+        };
+        let login = BasicLogin {
+            principal: Arc::clone(&principal),
+            access: Arc::clone(&access),
+            reason: Reason::SignedIn,
+        };
+        let refresh = CompletedRefresh {
+            tokens: tokens.clone(),
+            principal,
+            access,
+        };
+        let key = "RevocationKey(\"sid\")";
+        for (shown, expected) in [
+            (format!("{session:?}"), format!("Session({key})")),
+            (
+                format!("{tokens:?}"),
+                "IssuedTokens(Jwt, remember: true)".to_owned(),
+            ),
+            (
+                format!("{refresh:?}"),
+                format!("CompletedRefresh(IssuedTokens(Jwt, remember: true), {key})"),
+            ),
+            (format!("{login:?}"), format!("BasicLogin({key})")),
+        ] {
+            assert_eq!(shown, expected);
+        }
+    }
+
+    #[test]
     fn the_provider_tells_when_the_claims_were_issued() {
         assert_eq!(issued(Some(json!(1000))), Some(Timestamp::from_secs(1000)));
         let half = Some(Timestamp::from_millis(1_000_500));

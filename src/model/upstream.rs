@@ -157,6 +157,7 @@ mod tests {
         fn overwritten_on_drop<T: ZeroizeOnDrop>(_: &T) {}
         let key = PrivateKey::new(vec![104, 117, 115, 104]);
         assert_eq!(format!("{key:?}"), "[secret]");
+        assert_eq!(key.expose(), b"hush");
         overwritten_on_drop(&key);
     }
 }

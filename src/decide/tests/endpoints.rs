@@ -6,6 +6,7 @@ use http::Method;
 use super::case::{Case, navigation, request};
 use super::fixtures::{refreshed, store, valid_token};
 use crate::decide::Known;
+use crate::decide::endpoint::{acme_token, asset_name};
 use crate::decide::explain::{ExplainedOutcome, ExplainedRequest, explain};
 use crate::model::reason::Reason;
 use crate::model::request_cookies::PresentedCookie;
@@ -354,5 +355,40 @@ fn explain_returns_the_rule_and_three_outcomes() {
         ),
     ] {
         assert_eq!(actual, expected);
+    }
+}
+
+#[test]
+fn a_challenge_of_an_acme_server_has_a_token_of_base64url() {
+    let token = |rest: &str| {
+        let target = format!("/.well-known/acme-challenge/{rest}");
+        acme_token(target.as_bytes()).map(str::to_owned)
+    };
+    for length in [22, 43, 128] {
+        let good = "aZ09-_".repeat(22)[..length].to_owned();
+        assert_eq!(token(&good), Some(good));
+    }
+    for bad in [
+        "",
+        &"a".repeat(21),
+        &"a".repeat(129),
+        &"a.".repeat(20),
+        &"a/".repeat(20),
+    ] {
+        assert_eq!(token(bad), None, "{bad}");
+    }
+    assert_eq!(acme_token("a".repeat(43).as_bytes()), None);
+}
+
+#[test]
+fn a_file_of_the_pages_is_named_without_the_query() {
+    for (target, expected) in [
+        ("/_vestibule/style.css", Some("style.css")),
+        ("/_vestibule/style.css?v=1", Some("style.css")),
+        ("/_vestibule/", Some("")),
+        ("/style.css", None),
+        ("/?/_vestibule/style.css", None),
+    ] {
+        assert_eq!(asset_name(target.as_bytes()), expected, "{target}");
     }
 }

@@ -5,6 +5,9 @@ use http::Method;
 use crate::decide::rejection::Rejection;
 use crate::decide::request_size::validate_content_length;
 use crate::decide::request_target::validate_target;
+use crate::model::local_path::LocalPath;
+use crate::model::request::BearerTokens;
+use crate::model::request_cookies::PresentedRedirectLogin;
 use crate::model::rule::{Access, Rule, RuleClient};
 use crate::model::site::Site;
 use crate::model::target::{EncodedSlashes, Target};
@@ -142,4 +145,58 @@ fn a_body_for_the_application_has_the_limit_of_the_site() {
     site.limits.body = Some(0);
     assert_eq!(status(&site, "/upload", 0), Ok(()));
     assert_eq!(status(&site, "/upload", 1), Err(413));
+}
+
+/// Applications compare the names of methods that are no standard ones in any way they like.
+#[test]
+fn a_method_in_another_letter_case_does_not_evade_a_stricter_rule() {
+    use Access::{Optional, Public, Required};
+    let evades = |strict: Rule, lax: Rule| {
+        let mut site = store();
+        let purge = Method::from_bytes(b"PURGE").unwrap();
+        site.rules = vec![
+            Rule {
+                methods: vec![purge],
+                ..strict
+            },
+            lax,
+        ];
+        let method = Method::from_bytes(b"Purge").unwrap();
+        site.is_evaded_by_method(&method, b"/x", RuleClient::default())
+    };
+    let of = |access, roles: &[&str]| rule("/x", access, roles);
+    for (strict, lax, expected) in [
+        (of(Required, &[]), of(Public, &[]), true),
+        (of(Optional, &[]), of(Public, &[]), true),
+        (of(Required, &["admin"]), of(Required, &[]), true),
+        (of(Required, &["admin"]), of(Required, &["editor"]), true),
+        (of(Required, &["admin"]), of(Required, &["admin"]), false),
+        (of(Required, &[]), of(Required, &["admin"]), false),
+        (of(Public, &["admin"]), of(Public, &[]), false),
+        (of(Public, &[]), of(Required, &[]), false),
+    ] {
+        assert_eq!(
+            evades(strict.clone(), lax.clone()),
+            expected,
+            "{strict:?} {lax:?}"
+        );
+    }
+}
+
+#[test]
+fn debug_shows_none_of_the_tokens_of_a_request() {
+    let bearer = BearerTokens {
+        access: Some("hush"),
+        refresh: Some("hush"),
+        service: None,
+    };
+    let expected = "BearerTokens(access: true, refresh: true, service: false)";
+    assert_eq!(format!("{bearer:?}"), expected);
+    let login = PresentedRedirectLogin {
+        id: "hush",
+        value: "hush",
+    };
+    assert_eq!(format!("{login:?}"), "PresentedRedirectLogin");
+    let path = LocalPath::endpoint("/login").with_parameter("challenge", "hush");
+    assert_eq!(format!("{path:?}"), "LocalPath(\"/login\")");
 }

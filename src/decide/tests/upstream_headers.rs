@@ -28,6 +28,7 @@ struct Forward {
     forwarded_for: Option<HeaderValue>,
     earlier: Option<&'static str>,
     trace: TraceFields<'static>,
+    received: Version,
 }
 
 fn forward() -> Forward {
@@ -42,6 +43,7 @@ fn forward() -> Forward {
         forwarded_for: None,
         earlier: None,
         trace: TraceFields::Keep,
+        received: Version::HTTP_11,
     }
 }
 
@@ -67,7 +69,7 @@ impl Forward {
             identity: self.identity(),
             authorization: self.authorization,
             forwarded: ForwardedFields {
-                received: Version::HTTP_11,
+                received: self.received,
                 request_id: "r1",
                 site: &self.headers,
                 peer: "10.0.0.1".parse().unwrap(),
@@ -191,6 +193,24 @@ fn what_trusted_proxies_said_is_continued() {
         "x-real-ip: 1.1.1.1",
     ] {
         assert!(sent.contains(&line.to_owned()), "{line}");
+    }
+}
+
+#[test]
+fn via_names_the_protocol_of_the_client() {
+    for (received, expected) in [
+        (Version::HTTP_10, "via: 1.0 vestibule"),
+        (Version::HTTP_11, "via: 1.1 vestibule"),
+        (Version::HTTP_2, "via: 2 vestibule"),
+    ] {
+        let sent = Forward {
+            received,
+            ..forward()
+        };
+        assert!(
+            sent.sent(&[]).contains(&expected.to_owned()),
+            "{received:?}"
+        );
     }
 }
 

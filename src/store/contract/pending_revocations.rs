@@ -28,6 +28,7 @@ async fn one(fixture: &impl Fixture) -> Arc<dyn PendingRevocationStore> {
 }
 
 pub(in crate::store) async fn check(fixture: &impl Fixture) {
+    assert_eq!(one(fixture).await.evicted(), 0);
     what_is_put_is_given_until_it_is_removed(&*one(fixture).await).await;
     what_has_expired_is_not_given(&*one(fixture).await).await;
     whoever_asks_again_is_given_each(&*one(fixture).await).await;

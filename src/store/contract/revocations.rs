@@ -16,6 +16,7 @@ async fn one(fixture: &impl Fixture) -> Arc<dyn RevocationStore> {
 }
 
 pub(in crate::store) async fn check(fixture: &impl Fixture) {
+    assert_eq!(one(fixture).await.evicted(), 0);
     a_revocation_holds_until_its_end(&*one(fixture).await).await;
     the_later_end_counts(&*one(fixture).await).await;
     every_replica_knows_within_a_second(fixture).await;

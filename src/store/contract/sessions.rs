@@ -34,6 +34,7 @@ async fn read(store: &dyn SessionStore, name: &str, now: Timestamp) -> Option<St
 }
 
 pub(in crate::store) async fn check(fixture: &impl Fixture) {
+    assert_eq!(one(fixture).await.evicted(), 0);
     what_is_put_is_read(&*one(fixture).await).await;
     an_unused_session_expires(&*one(fixture).await).await;
     use_prolongs_a_session_but_never_past_its_end(&*one(fixture).await).await;

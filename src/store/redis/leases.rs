@@ -223,3 +223,36 @@ fn parse_reply(reply: &[Value]) -> Option<Acquire> {
 fn non_empty(sealed: &[u8]) -> Option<Arc<[u8]>> {
     (!sealed.is_empty()).then(|| sealed.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Option<Acquire> {
+        let reply = words
+            .iter()
+            .map(|word| Value::BulkString(word.as_bytes().to_vec()));
+        parse_reply(&reply.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_reply_that_the_script_does_not_give_is_none() {
+        for good in [
+            &["contended"][..],
+            &["reused"],
+            &["completed", "sealed"],
+            &["acquired", "7", ""],
+        ] {
+            assert!(parsed(good).is_some(), "{good:?}");
+        }
+        for bad in [
+            &[][..],
+            &["else"],
+            &["else", "sealed"],
+            &["else", "7", ""],
+            &["acquired", "seven", ""],
+        ] {
+            assert!(parsed(bad).is_none(), "{bad:?}");
+        }
+    }
+}

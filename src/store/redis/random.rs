@@ -32,3 +32,22 @@ impl Random {
         span / 2 + span * thousandths / 1_000
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_spreads_over_the_whole_range() {
+        let random = Random::new();
+        let span = Duration::from_secs(10);
+        let (mut least, mut most) = (span, span);
+        for _ in 0..10_000 {
+            let jitter = random.jitter(span);
+            assert!(jitter >= span / 2 && jitter < span * 3 / 2, "{jitter:?}");
+            (least, most) = (least.min(jitter), most.max(jitter));
+        }
+        // By a chance of less than one in 10^22 not even a fiftieth of either end.
+        assert!(least < Duration::from_millis(5_050) && most > Duration::from_millis(14_940));
+    }
+}
