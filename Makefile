@@ -11,7 +11,7 @@ help:
 	@echo 'make applications  run the tests in front of all unmodified applications'
 	@echo 'make edge     run the long tests of listeners, protocols and upgrades'
 	@echo 'make simulate play simulations of a fleet of gateways until one fails or it is stopped'
-	@echo 'make mutants  change the code of the pure rooms, and report what no test notices'
+	@echo 'make mutants  change the code in thousands of places, and report what no test notices'
 	@echo 'make check    check formatting, lints, the pure modules, licences: what CI runs before the tests'
 	@echo 'make bench    compare the CPU per request with other proxies'
 	@echo 'make measure  measure the length, documentation and coupling of the code'
@@ -46,11 +46,10 @@ edge: build-needs
 simulate: build-needs
 	cargo test --locked --profile simulation --test simulation -- --forever --from $$(date +%s)000000
 
-# Some of the mutants of the pure rooms: SHARD=k/n takes the k-th of n parts. Needs cargo-mutants.
-SHARD ?= 0/40
+# Needs cargo-mutants. SURVIVORS=--survivors plays only those again that survived before.
 mutants: build-needs
-	cargo mutants --no-default-features --baseline skip --timeout 600 --sharding round-robin --shard $(SHARD) \
-		-f 'src/decide/**' -f 'src/model/**' --cargo-arg=--locked --cargo-test-arg=--lib
+	@sh scripts/need.sh python3.ensurepip:python3-venv redis-server:redis-server
+	bash scripts/mutants.sh $(SURVIVORS)
 
 check: build-needs
 	bash scripts/check.sh
