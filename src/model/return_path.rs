@@ -131,6 +131,14 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_would_be_malformed_leads_nowhere() {
+        for bad in ["/a%00", "/a%0d", "/a%0Ab", "/%0D%0a"] {
+            assert_eq!(ReturnPath::parse(bad), None, "{bad}");
+        }
+        assert_eq!(ReturnPath::parse("/a%0b").unwrap().as_str(), "/a%0b");
+    }
+
+    #[test]
     fn paths_of_this_site_keep_query_and_fragment() {
         for good in [
             "/",
