@@ -304,7 +304,12 @@ impl World {
         // One that is opened later was let in, which is another rule's.
         let opened = self.streams().len();
         sleep(STREAM_ENDS).await;
-        sleep_until(self.time.at(self.provider.store_trouble() + STREAM_ENDS)).await;
+        let mut trouble = Duration::ZERO;
+        // Further trouble may begin meanwhile.
+        while trouble != self.provider.store_trouble() {
+            trouble = self.provider.store_trouble();
+            sleep_until(self.time.at(trouble + STREAM_ENDS)).await;
+        }
         let streams = self.streams();
         let is_open = |stream: &&Stream| {
             grants.contains(&stream.grant)
@@ -337,6 +342,16 @@ impl World {
             }
             StoreFault::RestartEmpty => {
                 server.restart_empty();
+                if self
+                    .gateways
+                    .iter()
+                    .all(|gateway| gateway.process().is_none())
+                {
+                    // Nobody is left who knows.
+                    self.provider.store_fails(NOTICED);
+                    self.forget_sign_outs(Duration::MAX);
+                    self.provider.forget_webhook();
+                }
                 Duration::ZERO
             }
             StoreFault::FailOver { lost_millis } => {

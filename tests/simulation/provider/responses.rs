@@ -1,5 +1,8 @@
 //! What the provider does with each call, and what it answers.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::super::rules;
@@ -65,6 +68,9 @@ impl IdentityProvider {
         if state.ended_at.contains(&self.time.now().secs()) {
             // Whether the login was before or after what ended, its `iat` does not tell.
             state.ledger.grants[grant].excused = true;
+        }
+        if self.oidc().is_some_and(|options| !options.names_sign_ins) {
+            excuse_twins(state, grant, self.time.elapsed());
         }
         self.excuse_backdated(state, grant);
         (grant, refresh)
@@ -196,5 +202,21 @@ impl IdentityProvider {
             json!({ "fieldErrors": { "refreshToken": [error] } })
         };
         (400, body.to_string())
+    }
+}
+
+/// Two sign-ins of one person within a second have the same token where it names neither the sign-in
+/// nor itself. Whoever ends one ends both.
+fn excuse_twins(state: &mut State, grant: usize, now: Duration) {
+    let visitor = state.ledger.grants[grant].visitor;
+    let tokens = state.ledger.tokens.values();
+    let of_now = tokens.filter(|row| row.issued.as_secs() == now.as_secs());
+    let grants: BTreeSet<usize> = of_now.map(|row| row.grant).collect();
+    let is_theirs = |of: &usize| state.ledger.grants[*of].visitor == visitor;
+    let twins: Vec<usize> = grants.into_iter().filter(is_theirs).collect();
+    if twins.len() > 1 {
+        for twin in twins {
+            state.ledger.grants[twin].excused = true;
+        }
     }
 }
