@@ -72,6 +72,7 @@ mod tests {
     fn an_address_is_a_path_and_the_parameters_that_it_names() {
         let django = SignOutPath::parse("/accounts/logout/").unwrap();
         let wordpress = SignOutPath::parse("/wp-login.php?action=logout").unwrap();
+        assert_eq!(format!("{wordpress:?}"), "SignOutPath(/wp-login.php)");
         for (address, path, query, matches) in [
             (&django, "/accounts/logout/", None, true),
             (&django, "/accounts/logout/", Some("next=/"), true),

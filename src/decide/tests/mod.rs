@@ -24,6 +24,7 @@ mod https_redirect;
 mod login;
 mod mfa;
 mod opener;
+mod outcome_label;
 mod preserved_post;
 mod provider_login;
 mod redirect_loop;

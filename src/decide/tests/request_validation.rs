@@ -1,6 +1,6 @@
 //! Which targets and bodies a site takes.
 
-use http::Method;
+use http::{HeaderName, Method};
 
 use crate::decide::rejection::Rejection;
 use crate::decide::request_size::validate_content_length;
@@ -199,4 +199,42 @@ fn debug_shows_none_of_the_tokens_of_a_request() {
     assert_eq!(format!("{login:?}"), "PresentedRedirectLogin");
     let path = LocalPath::endpoint("/login").with_parameter("challenge", "hush");
     assert_eq!(format!("{path:?}"), "LocalPath(\"/login\")");
+}
+
+#[test]
+fn names_that_applications_take_for_the_gateways_are_managed() {
+    let site = store();
+    for (name, expected) in [
+        ("x-auth-user-id", true),
+        ("x-auth-anything", true),
+        ("x-forwarded-proto", true),
+        // Applications behind CGI, WSGI and PHP take these for the same names.
+        ("x_auth_user_id", true),
+        ("x.auth.user.id", true),
+        ("accept_language", true),
+        ("x.custom", false),
+        ("accept-language", false),
+    ] {
+        let name = HeaderName::from_static(name);
+        assert_eq!(site.manages_header(&name), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_rule_among_many_applies_as_a_whole() {
+    let mut site = store();
+    let filler = (0..30).map(|number| rule(&format!("/page{number}"), Access::Public, &[]));
+    let post = Rule {
+        methods: vec![Method::POST],
+        ..rule("/orders", Access::Public, &[])
+    };
+    site.rules = [post].into_iter().chain(filler).collect();
+    let found = |method, path: &str| {
+        let found = site.find_rule(&method, path.as_bytes(), RuleClient::default());
+        found.map(|rule| rule.pattern.text().to_owned())
+    };
+    assert_eq!(found(Method::POST, "/orders").as_deref(), Some("/orders"));
+    assert_eq!(found(Method::GET, "/orders"), None);
+    assert_eq!(found(Method::GET, "/page29").as_deref(), Some("/page29"));
+    assert_eq!(found(Method::GET, "/page30"), None);
 }
