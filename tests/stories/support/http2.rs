@@ -174,7 +174,15 @@ impl Sending {
                 return Err(reset_reason(&mut self.body).await.into());
             };
             let part = data.split_to(room?.min(data.len()));
-            self.body.send_data(part, false)?;
+            if let Err(error) = self.body.send_data(part, false) {
+                // A reset that has just arrived is told as a wrong use of the stream.
+                let is_reset = error.reason().is_none() && !error.is_io();
+                return Err(if is_reset {
+                    reset_reason(&mut self.body).await.into()
+                } else {
+                    error
+                });
+            }
         }
         Ok(())
     }
